@@ -1,0 +1,169 @@
+"""Cart: what one user means to buy. Checked lines go into the next order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from domain.limits import MAX_LINES
+from domain.refusals import NoSuchCartLine, TooManyLines
+from domain.sale import Line
+
+# state
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    goods_id: int
+    nums: int
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    lines: tuple[CartLine, ...] = ()
+
+    def line(self, goods_id: int) -> CartLine | None:
+        return next((line for line in self.lines if line.goods_id == goods_id), None)
+
+    def checked(self) -> tuple[CartLine, ...]:
+        return tuple(line for line in self.lines if line.checked)
+
+
+EMPTY = Cart()
+
+
+# commands
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceCart:
+    """Lines of the same goods are folded; checked if one of them is."""
+
+    user_id: int
+    lines: tuple[CartLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutCartLine:
+    user_id: int
+    line: CartLine
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCartLine:
+    """None leaves a field as it is."""
+
+    user_id: int
+    goods_id: int
+    nums: int | None = None
+    checked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCartLine:
+    user_id: int
+    goods_id: int
+
+
+CartCommand = ReplaceCart | PutCartLine | ChangeCartLine | RemoveCartLine
+
+
+# events
+
+
+@dataclass(frozen=True, slots=True)
+class CartReplaced:
+    lines: tuple[CartLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CartLinePut:
+    goods_id: int
+    nums: int
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CartLineRemoved:
+    goods_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOut:
+    """These units were ordered, so they leave the cart; units put in meanwhile stay."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+CartEvent = CartReplaced | CartLinePut | CartLineRemoved | CheckedOut
+
+
+def evolve(cart: Cart, event: CartEvent) -> Cart:
+    match event:
+        case CartReplaced(lines):
+            return Cart(lines)
+        case CartLinePut(goods_id, nums, checked):
+            return Cart(_put(cart.lines, CartLine(goods_id, nums, checked)))
+        case CartLineRemoved(goods_id):
+            return Cart(tuple(line for line in cart.lines if line.goods_id != goods_id))
+        case CheckedOut(_, lines):
+            return Cart(_less(cart.lines, {line.goods_id: line.nums for line in lines}))
+        case _:
+            assert_never(event)
+
+
+def _put(lines: tuple[CartLine, ...], new: CartLine) -> tuple[CartLine, ...]:
+    if any(line.goods_id == new.goods_id for line in lines):
+        return tuple(new if line.goods_id == new.goods_id else line for line in lines)
+    return (*lines, new)
+
+
+def _less(lines: tuple[CartLine, ...], ordered: dict[int, int]) -> tuple[CartLine, ...]:
+    left = ((line, line.nums - ordered.get(line.goods_id, 0)) for line in lines)
+    return tuple(CartLine(line.goods_id, nums, line.checked) for line, nums in left if nums > 0)
+
+
+def decide(cart: Cart, command: CartCommand) -> tuple[CartEvent, ...]:
+    """What changes nothing gives no events. Raises NoSuchCartLine, TooManyLines."""
+    match command:
+        case ReplaceCart(_, lines):
+            return _unless_same(cart, CartReplaced(_fold(lines)))
+        case PutCartLine(_, line):
+            return _unless_same(cart, CartLinePut(line.goods_id, line.nums, line.checked))
+        case ChangeCartLine():
+            return _change(cart, command)
+        case RemoveCartLine(_, goods_id):
+            _must_hold(cart, goods_id)
+            return (CartLineRemoved(goods_id),)
+        case _:
+            assert_never(command)
+
+
+def _unless_same(cart: Cart, event: CartEvent) -> tuple[CartEvent, ...]:
+    after = evolve(cart, event)
+    if len(after.lines) > MAX_LINES:
+        raise TooManyLines
+    return () if after == cart else (event,)
+
+
+def _change(cart: Cart, command: ChangeCartLine) -> tuple[CartEvent, ...]:
+    line = _must_hold(cart, command.goods_id)
+    nums = line.nums if command.nums is None else command.nums
+    checked = line.checked if command.checked is None else command.checked
+    return _unless_same(cart, CartLinePut(command.goods_id, nums, checked))
+
+
+def _must_hold(cart: Cart, goods_id: int) -> CartLine:
+    line = cart.line(goods_id)
+    if line is None:
+        raise NoSuchCartLine(goods_id=goods_id)
+    return line
+
+
+def _fold(lines: Iterable[CartLine]) -> tuple[CartLine, ...]:
+    folded: dict[int, CartLine] = {}
+    for line in lines:
+        seen = folded.get(line.goods_id, CartLine(line.goods_id, 0, checked=False))
+        folded[line.goods_id] = CartLine(line.goods_id, seen.nums + line.nums, seen.checked or line.checked)
+    return tuple(folded.values())

@@ -1,0 +1,52 @@
+"""The stored name of every event. Append only: a name is a format, so it is never changed or used again.
+
+Moving a class to another file changes nothing here but the import; a changed shape gets a new name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain import cart, goods, key, order, saga, sale, session, stock, user
+
+EVENTS: Mapping[str, type[Any]] = {
+    "GoodsCreated": goods.GoodsCreated,
+    "GoodsChanged": goods.GoodsChanged,
+    "GoodsDeleted": goods.GoodsDeleted,
+    "StockSet": stock.StockSet,
+    "StockAdjusted": stock.StockAdjusted,
+    "StockSold": stock.StockSold,
+    "StockReturned": stock.StockReturned,
+    "Sold": sale.Sold,
+    "SellRefused": sale.SellRefused,
+    "RolledBack": sale.RolledBack,
+    "RollbackBarred": sale.RollbackBarred,
+    "CartReplaced": cart.CartReplaced,
+    "CartLinePut": cart.CartLinePut,
+    "CartLineRemoved": cart.CartLineRemoved,
+    "CheckedOut": cart.CheckedOut,
+    "OrderStarted": saga.OrderStarted,
+    "SellConfirmed": saga.SellConfirmed,
+    "SellDenied": saga.SellDenied,
+    "SellUnanswered": saga.SellUnanswered,
+    "PaymentTaken": saga.PaymentTaken,
+    "PaymentLapsed": saga.PaymentLapsed,
+    "OrderCancelled": saga.OrderCancelled,
+    "ReturnConfirmed": saga.ReturnConfirmed,
+    "Resent": saga.Resent,
+    "OrderPlaced": order.OrderPlaced,
+    "OrderPaid": order.OrderPaid,
+    "OrderClosed": order.OrderClosed,
+    "RefundDue": order.RefundDue,
+    "KeyUsed": key.KeyUsed,
+    "UserRegistered": user.UserRegistered,
+    "ProfileChanged": user.ProfileChanged,
+    "PasswordChanged": user.PasswordChanged,
+    "RoleGranted": user.RoleGranted,
+    "LoggedOutEverywhere": user.LoggedOutEverywhere,
+    "EmailClaimed": user.EmailClaimed,
+    "SessionOpened": session.SessionOpened,
+    "SessionRotated": session.SessionRotated,
+    "SessionEnded": session.SessionEnded,
+}
+
+NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

@@ -1,0 +1,32 @@
+"""What stands in a log: an event, where it stands, and who caused it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who caused an event (`caller`), by which command, for which order (`correlation`), and when.
+
+    `caller` is `user-<id>`, or the name of the part of the system that acted by itself.
+    """
+
+    command_id: str
+    caller: str
+    correlation: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event of a stream. The first two names are those of the eventsourcing library.
+
+    `position`: its notification id, 1 and up, in the order of commits of its log; 0 before it is known.
+    """
+
+    originator_id: str
+    originator_version: int
+    event: Any
+    cause: Cause
+    position: int = 0

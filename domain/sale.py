@@ -1,0 +1,166 @@
+"""Sale: the barrier that makes the Sell and the Rollback of one order count once each.
+
+One stream per order, written in the same commit as every stock stream the order touches:
+
+    (nothing) --Sell, enough--> SOLD --Rollback--> RETURNED
+        |------Sell, short----> REFUSED
+        '------Rollback-------> BARRED       the tombstone: a Sell that arrives late is refused
+
+Empty compensation, a Sell that hangs behind its Rollback, and both twice are all decided here
+(the barrier of DTM, https://en.dtm.pub/practice/barrier.html, as one stream instead of a table).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import assert_never
+
+from domain import streams
+from domain.refusals import AlreadyReturned, SaleDiffers, Short
+from domain.stock import Stock, StockReturned, StockSold
+
+# state
+
+
+class SaleStatus(IntEnum):
+    NONE = 0
+    SOLD = 1
+    RETURNED = 2
+    REFUSED = 3
+    BARRED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    goods_id: int
+    nums: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    status: SaleStatus = SaleStatus.NONE
+    lines: tuple[Line, ...] = ()
+    short: tuple[Short, ...] = ()
+
+
+NONE = Sale()
+
+
+# commands
+
+
+@dataclass(frozen=True, slots=True)
+class Sell:
+    """`lines` may name goods twice: they are folded before anything is checked."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Gives back what the order took. It carries no quantities: they come from the recorded sale."""
+
+    order_id: str
+
+
+# events
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SellRefused:
+    lines: tuple[Line, ...]
+    short: tuple[Short, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackBarred:
+    """A Rollback came before any Sell; the order id is barred from now on."""
+
+
+SaleEvent = Sold | SellRefused | RolledBack | RollbackBarred
+Written = tuple[tuple[str, SaleEvent | StockSold | StockReturned], ...]
+
+
+def evolve(sale: Sale, event: SaleEvent) -> Sale:
+    match event:
+        case Sold(lines):
+            return Sale(SaleStatus.SOLD, lines)
+        case SellRefused(lines, short):
+            return Sale(SaleStatus.REFUSED, lines, short)
+        case RolledBack(lines):
+            return Sale(SaleStatus.RETURNED, lines)
+        case RollbackBarred():
+            return Sale(SaleStatus.BARRED)
+        case _:
+            assert_never(event)
+
+
+def fold(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Lines of the same goods become one; order of first appearance."""
+    nums: dict[int, int] = {}
+    for line in lines:
+        nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
+    return tuple(Line(goods_id, n) for goods_id, n in nums.items())
+
+
+def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Written:
+    """Every line or none; every short line is named in SellRefused.
+
+    A repeat of a decided Sell gives no events: its outcome stands in the sale. Raises AlreadyReturned
+    after a Rollback, SaleDiffers when the repeat has other lines.
+    """
+    lines = fold(command.lines)
+    if sale.status in (SaleStatus.RETURNED, SaleStatus.BARRED):
+        raise AlreadyReturned
+    if sale.status is not SaleStatus.NONE:
+        if sale.lines != lines:
+            raise SaleDiffers
+        return ()
+    short = tuple(
+        Short(line.goods_id, line.nums, stocks[line.goods_id].on_hand)
+        for line in lines
+        if stocks[line.goods_id].on_hand < line.nums
+    )
+    name = streams.sale(command.order_id)
+    if short:
+        return ((name, SellRefused(lines, short)),)
+    taken = tuple(
+        (
+            streams.stock(line.goods_id),
+            StockSold(command.order_id, line.nums, stocks[line.goods_id].on_hand - line.nums),
+        )
+        for line in lines
+    )
+    return ((name, Sold(lines)), *taken)
+
+
+def decide_rollback(sale: Sale, stocks: Mapping[int, Stock], command: Rollback) -> Written:
+    """Gives back at most once, only what the recorded sale took; before any Sell it leaves the tombstone."""
+    name = streams.sale(command.order_id)
+    match sale.status:
+        case SaleStatus.NONE:
+            return ((name, RollbackBarred()),)
+        case SaleStatus.SOLD:
+            given = tuple(
+                (
+                    streams.stock(line.goods_id),
+                    StockReturned(command.order_id, line.nums, stocks[line.goods_id].on_hand + line.nums),
+                )
+                for line in sale.lines
+            )
+            return ((name, RolledBack(sale.lines)), *given)
+        case SaleStatus.RETURNED | SaleStatus.REFUSED | SaleStatus.BARRED:
+            return ()
+        case _:
+            assert_never(sale.status)

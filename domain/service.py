@@ -1,0 +1,53 @@
+"""What one service is, as tables: how each category of its streams folds, and how it decides each command."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain import streams
+
+States = Mapping[str, Any]
+"""Folded states by stream name; a stream with no events yet has its category's initial state."""
+
+Written = tuple[tuple[str, Any], ...]
+"""(stream, event) pairs in the order in which they are recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """Streams whose names begin with the same word fold in the same way."""
+
+    initial: Any
+    evolve: Callable[[Any, Any], Any]
+
+
+def _no_more(_command: Any, _states: States) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one kind of command is decided.
+
+    `reads` names the streams a decision needs; `reads_then` names more of them once those are known.
+    `decide` raises a Refusal, or returns what is to be recorded: nothing when it was done before.
+    """
+
+    reads: Callable[[Any], Iterable[str]]
+    decide: Callable[[Any, States], Written]
+    reads_then: Callable[[Any, States], Iterable[str]] = _no_more
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`log`: the name of its event log, and of the Postgres schema that holds it."""
+
+    log: str
+    categories: Mapping[str, Category]
+    rules: Mapping[type[Any], Rule]
+
+    def initial(self, stream: str) -> Any:
+        return self.categories[streams.category(stream)].initial
+
+    def evolve(self, stream: str, state: Any, event: Any) -> Any:
+        return self.categories[streams.category(stream)].evolve(state, event)

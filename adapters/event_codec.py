@@ -1,0 +1,107 @@
+"""Event bytes: JSON by msgspec, readable in SQL, under the names of `domain.events`.
+
+    {"at": "2026-11-23T14:03:00Z", "by": "user-7", "cmd": "...", "cor": "<order id>", "data": {...}}
+
+It is the eventsourcing library's Mapper, so a plain Application reads our logs with
+`MAPPER_TOPIC=adapters.event_codec:EventMapper` (see docs/reading-the-log.md).
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from eventsourcing.persistence import (
+    Cipher,
+    Compressor,
+    Mapper,
+    MapperDeserialisationError,
+    Notification,
+    StoredEvent,
+    Transcoder,
+)
+
+from domain.events import EVENTS, NAMES
+from domain.recorded import Cause, Recorded
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What is stored of one event beside its stream, version and name."""
+
+    at: datetime
+    by: str
+    cmd: str
+    cor: str
+    data: Any
+
+
+class RawEnvelope(msgspec.Struct, frozen=True):
+    """The same, with the event's own fields left as bytes until its name says what they are."""
+
+    at: datetime
+    by: str
+    cmd: str
+    cor: str
+    data: msgspec.Raw
+
+
+_encoder = msgspec.json.Encoder()
+_envelopes = msgspec.json.Decoder(RawEnvelope)
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
+
+
+class UnknownEventName(MapperDeserialisationError):
+    """The log holds an event name that this version of Tillroll does not know."""
+
+
+def encode(recorded: Recorded) -> StoredEvent:
+    cause = recorded.cause
+    state = _encoder.encode(
+        Envelope(cause.at, cause.caller, cause.command_id, cause.correlation, recorded.event)
+    )
+    return StoredEvent(
+        originator_id=recorded.originator_id,
+        originator_version=recorded.originator_version,
+        topic=NAMES[type(recorded.event)],
+        state=state,
+    )
+
+
+def decode(stored: StoredEvent) -> Recorded:
+    """Raises UnknownEventName, MapperDeserialisationError naming stream and version."""
+    decoder = _decoders.get(stored.topic)
+    if decoder is None:
+        raise UnknownEventName(f"unknown event name {stored.topic!r} at {_place(stored)}")
+    try:
+        envelope = _envelopes.decode(stored.state)
+        event = decoder.decode(envelope.data)
+    except msgspec.DecodeError as error:
+        raise MapperDeserialisationError(f"{stored.topic} at {_place(stored)}: {error}") from error
+    return Recorded(
+        originator_id=str(stored.originator_id),
+        originator_version=stored.originator_version,
+        event=event,
+        cause=Cause(envelope.cmd, envelope.by, envelope.cor, envelope.at),
+        position=stored.id if isinstance(stored, Notification) else 0,
+    )
+
+
+def _place(stored: StoredEvent) -> str:
+    return f"{stored.originator_id} version {stored.originator_version}"
+
+
+class EventMapper(Mapper[str]):
+    """The library's Mapper over this codec. It has no use for a transcoder, compressor or cipher."""
+
+    def __init__(
+        self,
+        transcoder: Transcoder,
+        compressor: Compressor | None = None,
+        cipher: Cipher | None = None,
+    ) -> None:
+        super().__init__(transcoder, compressor, cipher)
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return encode(domain_event)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        return decode(stored_event)

@@ -1,6 +1,6 @@
 """PostgreSQL and NATS together below one data folder, which one process at a time may use.
 
-In the folder: `lock` (held while servers run, by flock, so a killed holder frees it), `running.json` (addresses
+In the folder: `lock` (held by flock while servers run, so a killed holder frees it), `running.json` (addresses,
 for the tools), `postgres`, `nats`, their logs, and `socket`.
 """
 
@@ -26,17 +26,17 @@ LOCK_POLL_S = 0.02
 _log = logging.getLogger(__name__)
 
 
-class DataFolderInUse(EmbeddedServerError):  # noqa: N818 - a fact, not a failure
+class DataFolderInUse(EmbeddedServerError):
     """Another process runs servers in this data folder."""
 
 
-class NotRunning(Exception):  # noqa: N818 - an answer, not an error
+class NotRunning(Exception):
     """No process runs servers in this data folder."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """What the process that runs the servers of a data folder tells others. None: that server is not embedded."""
+    """What the process that runs the servers of a data folder tells others. None: not started there."""
 
     pid: int
     dsn: str | None
@@ -189,8 +189,10 @@ def _revived(name: str, server: EmbeddedPostgres | EmbeddedNats) -> bool:
 
 
 def _take_lock(data: Path) -> int:
+    # When we are root, the servers have another account, and must pass through; what is inside stays closed.
+    mode = 0o711 if os.geteuid() == 0 else 0o700
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.mkdir(mode=mode, parents=True, exist_ok=True)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise EmbeddedServerError(f"the data folder {data} cannot be used: {error.strerror}") from error

@@ -5,7 +5,7 @@
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
                     GoodsUnavailable  EmailTaken  IdTaken  CartChanged
       Unfit         CartEmpty  TooManyLines  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
-      Busy          Overloaded
+      Busy          Overloaded  Unavailable
 
 The docstring is the message a person reads; the class attribute `name` is what programs match.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refusal(Exception):
     """The command was refused; nothing was recorded."""
 
     name: ClassVar[str] = "refused"
@@ -184,3 +184,9 @@ class Overloaded(Busy):
     """Too many commands are waiting; try again shortly."""
 
     name = "overloaded"
+
+
+class Unavailable(Busy):
+    """The log cannot be reached now; whether the command was recorded will show there. Try again."""
+
+    name = "unavailable"

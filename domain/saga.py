@@ -87,7 +87,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class StartOrder:
-    """`offers`: every checked goods of the cart, read just before; `sell_before`: the deadline of inventory."""
+    """`offers`: every checked goods of the cart, read just before; `sell_before`: inventory's deadline."""
 
     order_id: str
     user_id: int

@@ -1,0 +1,96 @@
+"""The ledger's log over our Postgres recorder: errors of the library become those of the port."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+
+from adapters.postgres_recorder import LogRecorder
+from orchestrator.log import LogConflict, LogUnavailable
+
+SESSION = (
+    "SET synchronous_commit = on",
+    "SET statement_timeout = '5s'",
+    "SET lock_timeout = '2s'",
+    "SET idle_in_transaction_session_timeout = '5s'",
+)
+"""A writer that stops inside a transaction holds everybody's lock: 5 s is the longest it can."""
+
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "connect_timeout": 5,
+}
+
+
+class LogDatastore(PostgresDatastore):
+    """The library's datastore for any DSN that libpq understands."""
+
+    def __init__(self, dsn: str, schema: str, *, pool_size: int = 1) -> None:
+        given = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+        super().__init__(
+            dbname=given.get("dbname", "postgres"),
+            host=given.get("host", ""),
+            port=given.get("port", "5432"),
+            user=given.get("user", ""),
+            password=given.get("password", ""),
+            schema=schema,
+            originator_id_type="text",
+            pool_size=pool_size,
+            max_overflow=1,
+            connect_timeout=5.0,
+        )
+        rest = {key: value for key, value in given.items() if value}
+        self.pool.kwargs = {"row_factory": dict_row, **KEEPALIVES, **rest}
+
+    def after_connect_func(self) -> Callable[[Connection[DictRow]], None]:
+        def after_connect(conn: Connection[DictRow]) -> None:
+            conn.autocommit = True
+            for statement in SESSION:
+                conn.execute(statement)
+
+        return after_connect
+
+
+class PostgresLog:
+    """One log: the table `events` in the schema that has the service's name."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self.recorder = LogRecorder(LogDatastore(dsn, schema))
+
+    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+        with _translated():
+            return self.recorder.insert_events(events, expect=expect) or ()
+
+    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+        with _translated():
+            rows = self.recorder.select_since(since)
+        return [StoredEvent(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def find(self, event: StoredEvent) -> int | None:
+        with _translated():
+            return self.recorder.select_position(event)
+
+    def close(self) -> None:
+        self.recorder.datastore.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise LogConflict(str(error)) from error
+    except PersistenceError as error:
+        raise LogUnavailable(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,72 @@
+"""The log as the ledger sees it, and that view over any recorder of the eventsourcing library."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
+
+
+class LogConflict(Exception):
+    """Somebody else recorded an event in a stream that this batch reads or writes."""
+
+
+class LogUnavailable(Exception):
+    """The log cannot be reached, or did not say whether it stored what it was given."""
+
+
+class Log(Protocol):
+    """Blocking calls; the ledger makes them from a thread of its own, one at a time."""
+
+    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+        """Stores all or none, in order, and returns their positions.
+
+        `expect`: streams that were read and are not written, with the version that must still be their
+        last. Raises LogConflict, LogUnavailable.
+        """
+        ...
+
+    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+        """Events of these streams after the given versions, each stream in order. Raises LogUnavailable."""
+        ...
+
+    def find(self, event: StoredEvent) -> int | None:
+        """The position of exactly this event, once it is sure to be stored or sure not to be."""
+        ...
+
+
+class RecorderLog:
+    """Any recorder of the library, such as its in-memory one. `expect` holds while one thread writes."""
+
+    def __init__(self, recorder: ApplicationRecorder) -> None:
+        self.recorder = recorder
+
+    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+        if self.load(expect):
+            raise LogConflict
+        try:
+            return self.recorder.insert_events(events) or ()
+        except IntegrityError as error:
+            raise LogConflict from error
+
+    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+        return [
+            event
+            for stream, version in since.items()
+            for event in self.recorder.select_events(stream, gt=version)
+        ]
+
+    def find(self, event: StoredEvent) -> int | None:
+        stored = self.recorder.select_events(event.originator_id, gt=event.originator_version - 1, limit=1)
+        if not stored or stored[0].state != event.state:
+            return None
+        return self._position(stored[0])
+
+    def _position(self, event: StoredEvent) -> int:
+        return next(note.id for note in self._notes() if _same_place(note, event))
+
+    def _notes(self) -> Sequence[Notification]:
+        return self.recorder.select_notifications(None, self.recorder.max_notification_id() or 1)
+
+
+def _same_place(one: StoredEvent, other: StoredEvent) -> bool:
+    return (one.originator_id, one.originator_version) == (other.originator_id, other.originator_version)

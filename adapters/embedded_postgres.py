@@ -15,6 +15,7 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -129,6 +130,8 @@ class EmbeddedPostgres:
         """Shut down: sessions are ended, everything is written; after 20 s without regard to either."""
         if self._process is not None:
             self._process.end(_FAST_THEN_IMMEDIATE)
+            with suppress(OSError):
+                self._sockets.rmdir()
 
     def restart(self) -> None:
         """Stop and start; the address stays the same.

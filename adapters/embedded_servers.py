@@ -1,7 +1,7 @@
 """PostgreSQL and NATS together below one data folder, which one process at a time may use.
 
-In the folder: `lock` (held by flock while servers run, so a killed holder frees it), `running.json` (addresses,
-for the tools), `postgres`, `nats`, their logs, and `socket`.
+In the folder: `lock` (held by flock while servers run, so a killed holder frees it), `running.json` (their
+addresses, for the tools), `postgres`, `nats`, their logs, and `socket`.
 """
 
 import fcntl

@@ -147,7 +147,7 @@ class NoteResend:
     """The owed command goes out again."""
 
     order_id: str
-    next_try_at: datetime
+    at: datetime
     error: str
 
 
@@ -245,6 +245,8 @@ REASONS: Mapping[type[SagaEvent], str] = {
     OrderCancelled: "cancelled",
 }
 
+_LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
+
 RESEND_PAUSES_S = (1, 2, 4, 8, 15, 30, 60)
 """Seconds before the owed command is sent again; the last one repeats."""
 
@@ -272,6 +274,25 @@ def wakes_at(saga: Saga, step_began: datetime) -> datetime | None:
     if saga.step in OWES:
         return saga.next_try_at or resend_at(0, step_began)
     return None
+
+
+def wake(saga: Saga, at: datetime) -> GiveUpSelling | LapsePayment | NoteResend | None:
+    """What the watchdog does about a saga that should not be waiting any more."""
+    if saga.step is Step.AWAITING_PAYMENT:
+        late = saga.pay_before is not None and at >= saga.pay_before
+        return LapsePayment(saga.order_id, at) if late else None
+    if saga.step is Step.SELLING and saga.sell_before is not None and at >= saga.sell_before:
+        return GiveUpSelling(saga.order_id, at)
+    if saga.step in OWES:
+        return NoteResend(saga.order_id, at, "no answer from inventory yet")
+    return None
+
+
+def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
+    """The command that an event has just made owed, without looking at the saga's other events."""
+    if isinstance(event, OrderStarted):
+        return owed(_started(event))
+    return Rollback(order_id) if type(event) in _LEAD_TO_ROLLBACK else None
 
 
 def evolve(saga: Saga, event: SagaEvent) -> Saga:
@@ -404,6 +425,8 @@ def decide_confirm_return(saga: Saga, command: ConfirmReturn) -> ReturnConfirmed
 
 
 def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
-    if saga.step not in OWES:
+    """None when nothing is owed, or somebody else has just sent it again."""
+    early = saga.next_try_at is not None and command.at < saga.next_try_at
+    if saga.step not in OWES or early:
         return None
-    return Resent(saga.tries + 1, command.next_try_at, command.error)
+    return Resent(saga.tries + 1, resend_at(saga.tries + 1, command.at), command.error)

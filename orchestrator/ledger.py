@@ -93,7 +93,7 @@ class Ledger:
     # callers
 
     async def submit(self, command: Any, cause: Cause) -> Done:
-        """Decides and records one command. Raises Refusal; Overloaded or Unavailable if it cannot be taken."""
+        """Decides and records one command. Raises Refusal: Overloaded, Unavailable if it cannot be taken."""
         assert type(command) in self.service.rules, f"{self.service.log} has no rule for {type(command)}"
         done: Done = await self._put(_Waiting(command, cause, (), _future()))
         return done

@@ -1,4 +1,4 @@
--- What a log has besides the library's events table. {schema} is the service's name.
+-- What a log has besides the library's events table. The placeholder is the schema, the service's name.
 -- Every statement may be run again, also beside running processes.
 
 -- Raises serialization_failure when a stream has moved past the version its reader saw.

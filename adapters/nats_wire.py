@@ -1,0 +1,277 @@
+"""The wire over NATS JetStream: two streams, two durable pull consumers, explicit acks after the commit.
+
+The broker is treated as one that may lose, repeat, reorder, delay or forget everything: when its streams
+are gone they are made again, and the sagas' watchdog sends again what was in them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+
+from adapters.wire_codec import Poison, decode, encode
+from domain.refusals import Busy
+from orchestrator.messages import Command, Reply, Undelivered
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_TIMEOUT_S: Final = 2.0
+FETCH_TIMEOUT_S: Final = 5.0
+HEARTBEAT_S: Final = 1.0
+ACK_TIMEOUT_S: Final = 2.0
+ACK_WAIT_S: Final = 30.0
+RETRY_AFTER_S: Final = 1.0
+"""When a handler could not take a message, how long until the broker gives it again."""
+MAX_ACK_PENDING: Final = 20_000
+DUPLICATE_WINDOW_S: Final = 600.0
+MAX_AGE_S: Final = 14 * 24 * 3600.0
+FETCHERS: Final = 3
+"""Fetch loops of one consumer in one process, so that fetching and committing overlap."""
+
+COMMANDS = "cmd.inventory"
+REPLIES = "reply.order"
+SHARD: Final = 0
+"""Inventory is one shard so far; the subject has the place for more."""
+
+NATS_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, asyncio.TimeoutError)
+
+Handler = Callable[[Sequence[Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WireNames:
+    """`prefix`: first token of every subject, and in upper case of every stream."""
+
+    prefix: str = "tillroll"
+    max_bytes: int = 8 * 2**30
+
+    def stream(self, part: str) -> str:
+        return f"{self.prefix}_{part}".upper()
+
+    def subject(self, kind: str, op: str) -> str:
+        return f"{self.prefix}.{kind}.{op}.{SHARD}"
+
+    def decided(self) -> str:
+        return f"{self.prefix}.decided"
+
+    def streams(self) -> dict[str, str]:
+        """Stream name -> the subjects it stores."""
+        return {self.stream("cmd"): f"{self.prefix}.cmd.>", self.stream("reply"): f"{self.prefix}.reply.>"}
+
+
+def stream_config(names: WireNames, name: str, subject: str) -> StreamConfig:
+    """Old messages make room for new ones (docs/decisions.md, 3): a full wire must not stop the shop."""
+    return StreamConfig(
+        name=name,
+        subjects=[subject],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=MAX_AGE_S,
+        max_bytes=names.max_bytes,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        deny_delete=True,
+        deny_purge=True,
+    )
+
+
+def consumer_config(durable: str) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=durable,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_deliver=-1,
+        max_ack_pending=MAX_ACK_PENDING,
+    )
+
+
+class WireMisconfigured(RuntimeError):
+    """A consumer of this name exists with other settings; the library would silently ignore ours."""
+
+
+async def connect(url: str, credentials: str | None = None) -> Client:
+    """A client that never gives up, notices a dead link in 20 s and buffers nothing while it is down."""
+    return await nats.connect(
+        url,
+        user_credentials=credentials,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.5,
+        ping_interval=10,
+        max_outstanding_pings=2,
+        pending_size=0,
+        connect_timeout=5,
+        error_cb=_log_error,
+    )
+
+
+async def _log_error(error: Exception) -> None:
+    logger.warning("broker: %s", str(error) or type(error).__name__)
+
+
+class NatsWire:
+    """Sends and receives for every role of this process."""
+
+    def __init__(self, client: Client, names: WireNames) -> None:
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._names = names
+        self._sent = 0
+        self.poison: list[str] = []
+
+    # sending
+
+    async def send_commands(self, commands: Sequence[Command]) -> None:
+        await self._send(COMMANDS, commands)
+
+    async def send_replies(self, replies: Sequence[Reply]) -> None:
+        await self._send(REPLIES, replies)
+
+    async def announce(self, order_ids: Sequence[str]) -> None:
+        try:
+            await self._client.publish(self._names.decided(), msgspec.json.encode(list(order_ids)))
+        except NATS_ERRORS as error:
+            raise Undelivered(_text(error)) from error
+
+    async def _send(self, kind: str, items: Sequence[Any]) -> None:
+        messages = [
+            self._js.publish(
+                self._names.subject(kind, name.lower()),
+                payload,
+                timeout=PUBLISH_TIMEOUT_S,
+                headers={"Tillroll-Orders": str(len(chunk))},
+            )
+            for name, chunk, payload in encode(items)
+        ]
+        outcomes = await asyncio.gather(*messages, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, NATS_ERRORS):
+                raise Undelivered(_text(outcome)) from outcome
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    # receiving
+
+    async def serve_commands(self, handler: Handler) -> None:
+        await self._serve("cmd", COMMANDS, "inventory", handler)
+
+    async def serve_replies(self, handler: Handler) -> None:
+        await self._serve("reply", REPLIES, "orchestrator", handler)
+
+    async def hear_decided(self, wake: Callable[[str], None]) -> None:
+        """Calls `wake` with each order id that any process announces, until cancelled."""
+        subscription = await self._client.subscribe(self._names.decided())
+        async for message in subscription.messages:
+            try:
+                order_ids = msgspec.json.decode(message.data, type=list[str])
+            except msgspec.DecodeError:
+                continue
+            for order_id in order_ids:
+                wake(order_id)
+
+    async def _serve(self, part: str, kind: str, durable: str, handler: Handler) -> None:
+        """Until cancelled. A broker that is down or wiped is waited for, and set up again."""
+        stream = self._names.stream(part)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(FETCHERS):
+                tasks.create_task(self._fetch_for_ever(stream, durable, handler))
+
+    async def _fetch_for_ever(self, stream: str, durable: str, handler: Handler) -> None:
+        while True:
+            try:
+                await self.set_up(stream, durable)
+                subscription = await self._js.pull_subscribe_bind(durable, stream)
+                await self._fetch_while_healthy(subscription, handler)
+            except NATS_ERRORS as error:
+                logger.warning("the broker does not serve %s: %s", stream, _text(error))
+                await asyncio.sleep(RETRY_AFTER_S)
+
+    async def _fetch_while_healthy(
+        self, subscription: JetStreamContext.PullSubscription, handler: Handler
+    ) -> None:
+        """Raises when the consumer is gone, or has not even sent a heartbeat."""
+        try:
+            while True:
+                try:
+                    messages = await subscription.fetch(1, FETCH_TIMEOUT_S, HEARTBEAT_S)
+                except nats.js.errors.FetchTimeoutError:
+                    continue
+                for message in messages:
+                    await self._handle(message, handler)
+        finally:
+            await _unsubscribe(subscription)
+
+    async def _handle(self, message: Msg, handler: Handler) -> None:
+        """The ack comes after the commit, so a crash in between only repeats what is safe to repeat."""
+        try:
+            await handler(decode(message.data))
+        except Poison as error:
+            logger.error("message on %s cannot be read: %s", message.subject, error)
+            self.poison.append(f"{message.subject}: {error}"[:500])
+            del self.poison[:-100]
+            await message.term()
+        except (Busy, Undelivered) as error:
+            logger.warning("message on %s comes again: %s", message.subject, error)
+            await message.nak(delay=RETRY_AFTER_S)
+        else:
+            await message.ack()
+
+    # set-up
+
+    async def set_up(self, stream: str, durable: str | None = None) -> None:
+        """Makes the stream and the consumer if they are missing. Raises WireMisconfigured."""
+        await self._set_up_stream(stream)
+        if durable is not None:
+            await self._set_up_consumer(stream, durable)
+
+    async def set_up_streams(self) -> None:
+        for stream in self._names.streams():
+            await self._set_up_stream(stream)
+
+    async def _set_up_stream(self, stream: str) -> None:
+        config = stream_config(self._names, stream, self._names.streams()[stream])
+        try:
+            await self._js.stream_info(stream)
+        except nats.js.errors.NotFoundError:
+            await self._js.add_stream(config)
+
+    async def _set_up_consumer(self, stream: str, durable: str) -> None:
+        wanted = consumer_config(durable)
+        try:
+            found = (await self._js.consumer_info(stream, durable)).config
+        except nats.js.errors.NotFoundError:
+            await self._js.add_consumer(stream, wanted)
+            return
+        for field in ("ack_policy", "ack_wait", "max_deliver", "max_ack_pending", "backoff"):
+            if getattr(found, field) != getattr(wanted, field):
+                raise WireMisconfigured(
+                    f"consumer {durable} of {stream} has {field} {getattr(found, field)},"
+                    f" expected {getattr(wanted, field)}: delete the consumer, it is made again"
+                )
+
+
+async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except NATS_ERRORS:
+        logger.debug("a subscription was gone already")
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,167 @@
+"""Placing an order: cart and offers read, the order started, its outcome awaited.
+
+This is the one use case that reads two services. It commits in one of them only: the offers of the
+goods service go into the command as evidence.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from domain import streams
+from domain.cart import Cart
+from domain.goods import Goods
+from domain.key import UNUSED, Key, Keyed, KeyUse, is_repeat
+from domain.order import NONE, Contact, Order, OrderPlaced
+from domain.order import evolve as evolve_order
+from domain.recorded import Cause, Recorded
+from domain.refusals import CartChanged, IdTaken
+from domain.saga import NEW, Offer, Saga, StartOrder, Step
+from domain.saga import evolve as evolve_saga
+from orchestrator.ledger import Done, Ledger
+from orchestrator.outcomes import Outcomes
+
+MAX_TRIES: Final = 5
+"""Starts of one order while its cart keeps changing."""
+
+LOOK_INTO_LOG_EVERY_S: Final = 1.0
+"""The fallback of a wait that nobody ends: the news was lost, or another process died with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """An order as far as it is decided. `order` is empty until it is placed; `position` is its start's."""
+
+    order_id: str
+    saga: Saga
+    order: Order
+    replayed: bool
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutTerms:
+    """`sell_deadline_s`: seconds inventory has to answer before the order is given up."""
+
+    sell_deadline_s: int
+    clock: Callable[[], datetime]
+    new_order_id: Callable[[], str]
+
+
+class Checkout:
+    def __init__(self, orders: Ledger, goods: Ledger, outcomes: Outcomes, terms: CheckoutTerms) -> None:
+        self._orders = orders
+        self._goods = goods
+        self._outcomes = outcomes
+        self._terms = terms
+
+    async def place(
+        self, *, user_id: int, contact: Contact, use: KeyUse | None, cause: Cause, wait_s: float
+    ) -> Placing:
+        """Starts the order and waits for its outcome, `wait_s` seconds at most.
+
+        Raises the refusals of StartOrder, KeyReused, Busy. A used key gives the order it was used for.
+        """
+        for _ in range(MAX_TRIES):
+            order_id = self._terms.new_order_id()
+            waiter = self._outcomes.wait_for(order_id)
+            try:
+                done = await self._start(order_id, user_id, contact, use, cause)
+                if not done.written:
+                    return await self._replayed(done, use, wait_s)
+                return await self._await_outcome(order_id, done, waiter, wait_s)
+            except (CartChanged, IdTaken):
+                continue
+            finally:
+                self._outcomes.drop(order_id, waiter)
+        raise CartChanged
+
+    async def outcome(self, order_id: str, wait_s: float = 0.0) -> Placing | None:
+        """The order as the log has it now, after waiting for its outcome; None for an unknown id."""
+        waiter = self._outcomes.wait_for(order_id)
+        try:
+            placing = await self._look(order_id, replayed=True)
+            if placing.saga.step is Step.SELLING and wait_s > 0:
+                placing = await self._wait(placing, waiter, wait_s)
+        finally:
+            self._outcomes.drop(order_id, waiter)
+        return None if placing.saga == NEW else placing
+
+    async def _start(
+        self, order_id: str, user_id: int, contact: Contact, use: KeyUse | None, cause: Cause
+    ) -> Done:
+        offers = await self._offers(user_id, use)
+        now = self._terms.clock()
+        command = StartOrder(
+            order_id=order_id,
+            user_id=user_id,
+            offers=offers,
+            contact=contact,
+            at=now,
+            sell_before=now + timedelta(seconds=self._terms.sell_deadline_s),
+        )
+        own = Cause(cause.command_id, cause.caller, order_id, cause.at)
+        return await self._orders.submit(command if use is None else Keyed(command, use), own)
+
+    async def _offers(self, user_id: int, use: KeyUse | None) -> tuple[Offer, ...]:
+        """What the goods service asks for everything that is checked; nothing for a used key."""
+        name = streams.cart(user_id)
+        names = (name,) if use is None else (name, use.stream)
+        states = await self._orders.read(*names)
+        if use is not None and is_repeat(states[use.stream], use):
+            return ()
+        cart: Cart = states[name]
+        wanted = [streams.goods(line.goods_id) for line in cart.checked()]
+        known = await self._goods.read(*wanted) if wanted else {}
+        return tuple(_offer(line.goods_id, known[streams.goods(line.goods_id)]) for line in cart.checked())
+
+    async def _replayed(self, done: Done, use: KeyUse | None, wait_s: float) -> Placing:
+        key: Key = UNUSED if use is None else done.states[use.stream]
+        placing = await self.outcome(key.about, wait_s)
+        assert placing is not None, f"key {key} names an order that was never started"
+        return placing
+
+    async def _await_outcome(
+        self, order_id: str, done: Done, waiter: asyncio.Future[tuple[Recorded, ...]], wait_s: float
+    ) -> Placing:
+        saga: Saga = done.states[streams.saga(order_id)]
+        started = Placing(order_id, saga, NONE, replayed=False, position=done.position)
+        return await self._wait(started, waiter, wait_s)
+
+    async def _wait(
+        self, placing: Placing, waiter: asyncio.Future[tuple[Recorded, ...]], wait_s: float
+    ) -> Placing:
+        """Ends with the outcome, or with the order undecided when the time is up."""
+        ends_at = asyncio.get_running_loop().time() + wait_s
+        while placing.saga.step is Step.SELLING:
+            left_s = ends_at - asyncio.get_running_loop().time()
+            await asyncio.wait({waiter}, timeout=max(0.0, min(left_s, LOOK_INTO_LOG_EVERY_S)))
+            if waiter.done() and waiter.result():
+                return _after(placing, waiter.result())
+            placing = await self._look(placing.order_id, replayed=placing.replayed)
+            if left_s <= LOOK_INTO_LOG_EVERY_S:
+                break
+        return placing
+
+    async def _look(self, order_id: str, *, replayed: bool) -> Placing:
+        saga_name, order_name = streams.saga(order_id), streams.order(order_id)
+        states = await self._orders.read(saga_name, order_name)
+        return Placing(order_id, states[saga_name], states[order_name], replayed, None)
+
+
+def _offer(goods_id: int, goods: Goods) -> Offer:
+    return Offer(goods_id, goods.name, goods.price, goods.for_sale)
+
+
+def _after(placing: Placing, events: Sequence[Recorded]) -> Placing:
+    """The order after the events that decided it, without asking the log."""
+    saga, order = placing.saga, placing.order
+    for recorded in events:
+        if isinstance(recorded.event, OrderPlaced):
+            order = evolve_order(order, recorded.event)
+        else:
+            saga = evolve_saga(saga, recorded.event)
+    position = max((recorded.position for recorded in events), default=placing.position or 0)
+    return Placing(placing.order_id, saga, order, placing.replayed, position)

@@ -1,0 +1,56 @@
+"""Who waits in this process for an order to be decided, and what woke them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from domain.order import OrderPlaced
+from domain.recorded import Recorded
+from domain.saga import OrderCancelled, SellConfirmed, SellDenied, SellUnanswered
+from domain.streams import category, key_of
+
+DECISIVE = (SellConfirmed, SellDenied, SellUnanswered, OrderCancelled)
+"""Events that end the wait of whoever placed the order."""
+
+Waiter = asyncio.Future[tuple[Recorded, ...]]
+
+
+class Outcomes:
+    """Futures by order id. Woken with the deciding events, or with none when another process decided."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, list[Waiter]] = {}
+
+    def wait_for(self, order_id: str) -> Waiter:
+        """Register before the order starts, so that its end cannot be missed."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(order_id, []).append(waiter)
+        return waiter
+
+    def drop(self, order_id: str, waiter: Waiter) -> None:
+        waiters = self._waiters.get(order_id, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(order_id, None)
+
+    def on_recorded(self, events: Sequence[Recorded]) -> None:
+        """Listener of the order ledger."""
+        placed = {e.cause.correlation: e for e in events if isinstance(e.event, OrderPlaced)}
+        for recorded in events:
+            if isinstance(recorded.event, DECISIVE):
+                order_id = key_of(recorded.originator_id)
+                order = (placed[order_id],) if order_id in placed else ()
+                self.wake(order_id, (recorded, *order))
+
+    def wake(self, order_id: str, events: tuple[Recorded, ...] = ()) -> None:
+        for waiter in self._waiters.pop(order_id, ()):
+            if not waiter.done():
+                waiter.set_result(events)
+
+
+def decided_orders(events: Sequence[Recorded]) -> list[str]:
+    return [key_of(e.originator_id) for e in events if isinstance(e.event, DECISIVE)]
+
+
+def is_saga(recorded: Recorded) -> bool:
+    return category(recorded.originator_id) == "saga"

@@ -1,0 +1,131 @@
+"""Runs the order saga: what a committed event makes owed goes out, what comes back moves the saga on.
+
+Nothing here remembers anything that matters. Whatever is lost with this process is still owed by the
+saga's step, and the watchdog sends it again. Safe to run twice: a reply that moves nothing is ignored.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar, assert_never
+
+from domain.recorded import Cause, Recorded
+from domain.saga import ConfirmReturn, ConfirmSell, DenySell, owed_after
+from domain.streams import key_of
+from orchestrator.ledger import Ledger
+from orchestrator.messages import (
+    Command,
+    Reply,
+    RolledBackReply,
+    SellRefusedReply,
+    SoldReply,
+    Undelivered,
+    Wire,
+)
+from orchestrator.outcomes import decided_orders, is_saga
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_OUTBOUND: Final = 20_000
+"""Commands waiting to go out; past that they are left to the watchdog."""
+
+MAX_SENT_AT_ONCE: Final = 500
+
+CALLER = "inventory"
+
+
+class Sender:
+    """Sends what committed saga events owe, many at a time. Runs wherever the order ledger writes."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._outbound: asyncio.Queue[Command] = asyncio.Queue(MAX_OUTBOUND)
+        self._decided: asyncio.Queue[str] = asyncio.Queue(MAX_OUTBOUND)
+
+    def on_recorded(self, events: Sequence[Recorded]) -> None:
+        """Listener of the order ledger; never waits."""
+        for recorded in filter(is_saga, events):
+            command = owed_after(key_of(recorded.originator_id), recorded.event)
+            if command is not None:
+                self.send(command)
+        for order_id in decided_orders(events):
+            _put(self._decided, order_id)
+
+    def send(self, command: Command) -> None:
+        _put(self._outbound, command)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send_commands())
+            tasks.create_task(self._announce())
+
+    async def _send_commands(self) -> None:
+        while True:
+            commands = await _drain(self._outbound, MAX_SENT_AT_ONCE)
+            try:
+                await self._wire.send_commands(commands)
+            except Undelivered as error:
+                logger.warning("%d commands did not go out, the watchdog will: %s", len(commands), error)
+
+    async def _announce(self) -> None:
+        while True:
+            order_ids = await _drain(self._decided, MAX_SENT_AT_ONCE)
+            try:
+                await self._wire.announce(order_ids)
+            except Undelivered:
+                logger.debug("an announcement was lost; whoever waits looks into the log")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`payment_window_s`: seconds from placing an order to its closing if nobody pays."""
+
+    payment_window_s: int
+    clock: Callable[[], datetime]
+
+
+class ReplyDesk:
+    """The orchestrator's side of the wire: replies in, saga events out."""
+
+    def __init__(self, ledger: Ledger, timing: Timing) -> None:
+        self._ledger = ledger
+        self._timing = timing
+
+    async def handle(self, replies: Sequence[Reply]) -> None:
+        """Raises Busy when the log could not take one of them; then all come again."""
+        await asyncio.gather(*(self._hear(reply) for reply in replies))
+
+    async def _hear(self, reply: Reply) -> None:
+        now = self._timing.clock()
+        cause = Cause(f"{type(reply).__name__}-{reply.order_id}", CALLER, reply.order_id, now)
+        await self._ledger.submit(self._command(reply, now), cause)
+
+    def _command(self, reply: Reply, now: datetime) -> ConfirmSell | DenySell | ConfirmReturn:
+        match reply:
+            case SoldReply(order_id):
+                window = timedelta(seconds=self._timing.payment_window_s)
+                return ConfirmSell(order_id, now, now + window)
+            case SellRefusedReply(order_id, reason, short):
+                return DenySell(order_id, reason, short)
+            case RolledBackReply(order_id, returned):
+                return ConfirmReturn(order_id, returned)
+            case _:
+                assert_never(reply)
+
+
+def _put(queue: asyncio.Queue[T], item: T) -> None:
+    try:
+        queue.put_nowait(item)
+    except asyncio.QueueFull:
+        logger.warning("too much is waiting to go out; the watchdog will send it")
+
+
+async def _drain(queue: asyncio.Queue[T], limit: int) -> list[T]:
+    items = [await queue.get()]
+    while len(items) < limit and not queue.empty():
+        items.append(queue.get_nowait())
+    return items

@@ -1,0 +1,69 @@
+"""The watchdog: wakes every saga that has waited too long, whatever was lost on the way.
+
+It asks a list of sagas that are due (fed from the order log), then looks at the saga itself, so a list
+that is behind only costs a look. Two watchdogs at once are safe: what one has just sent again, the
+other one's decision leaves alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from domain import streams
+from domain.recorded import Cause
+from domain.refusals import Busy
+from domain.saga import NEW, NoteResend, Saga, owed, wake
+from orchestrator.ledger import Ledger
+from orchestrator.messages import Command
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 0.5
+MAX_WOKEN_AT_ONCE: Final = 500
+CALLER = "watchdog"
+
+Due = Callable[[datetime, int], Awaitable[Sequence[str]]]
+"""Order ids of sagas that should be woken at this time, at most so many, longest waiting first."""
+
+
+class Watchdog:
+    def __init__(
+        self, ledger: Ledger, *, due: Due, send: Callable[[Command], None], clock: Callable[[], datetime]
+    ) -> None:
+        self._ledger = ledger
+        self._due = due
+        self._send = send
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled. A list or log that cannot be reached is tried again at the next look."""
+        while True:
+            try:
+                woken = await self.look()
+            except (Busy, OSError) as error:
+                logger.warning("the watchdog could not look: %s", error)
+                woken = 0
+            if woken < MAX_WOKEN_AT_ONCE:
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> int:
+        """Wakes what is due now; returns how many sagas were looked at. Raises Busy, OSError."""
+        order_ids = await self._due(self._clock(), MAX_WOKEN_AT_ONCE)
+        if order_ids:
+            names = [streams.saga(order_id) for order_id in order_ids]
+            states = await self._ledger.read(*names)
+            await asyncio.gather(*(self._wake(states[name]) for name in names))
+        return len(order_ids)
+
+    async def _wake(self, saga: Saga) -> None:
+        now = self._clock()
+        command = wake(saga, now)
+        if command is None or saga == NEW:
+            return
+        cause = Cause(f"{type(command).__name__}-{saga.order_id}-{saga.tries}", CALLER, saga.order_id, now)
+        done = await self._ledger.submit(command, cause)
+        again = owed(saga)
+        if isinstance(command, NoteResend) and done.written and again is not None:
+            self._send(again)

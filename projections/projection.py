@@ -1,0 +1,72 @@
+"""What a projection is: read-model tables kept at one position of one log, and how an event changes them.
+
+The rule is a pure function over the rows that stand for a key, so the live projector, a rebuild and the
+audit's fold of the whole log all run the same code. It never refuses: what is in the log happened. An event
+that cannot be applied at all is a bug, or a damaged log, and stops the projection.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from domain import streams
+from domain.recorded import Recorded
+
+Row = tuple[Any, ...]
+"""The values of one row, in the order of the table's columns; each table has its own NamedTuple."""
+
+Rows = tuple[Row, ...]
+"""All rows that stand for one key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table, fed by the streams of one category: a stream's key is the first column of its rows.
+
+    `row`: a NamedTuple class whose fields are the columns. `primary_key`: begins with the key's column.
+    `events`: the classes that `evolve` wants to see; it gets the key's rows in any order.
+    """
+
+    name: str
+    row: type[Any]
+    primary_key: tuple[str, ...]
+    events: frozenset[type[Any]]
+    evolve: Callable[[Any, Recorded], Rows]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.row._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Tables that change together: readers see all of them at the same position of `log`."""
+
+    name: str
+    log: str
+    tables: tuple[Table, ...]
+
+    @property
+    def events(self) -> frozenset[type[Any]]:
+        return frozenset[type[Any]]().union(*(table.events for table in self.tables))
+
+
+def key_of(recorded: Recorded) -> int:
+    """The number in the stream's name: the goods, user or order that the event is about."""
+    return int(streams.key_of(recorded.originator_id))
+
+
+def apply(table: Table, standing: dict[int, Rows], recorded: Recorded) -> None:
+    """Change `standing`, the rows by key, by one event; an event that is of no interest changes nothing."""
+    if type(recorded.event) in table.events:
+        key = key_of(recorded)
+        standing[key] = table.evolve(standing.get(key, ()), recorded)
+
+
+def fold_log(projection: Projection, events: Iterable[Recorded]) -> dict[str, dict[int, Rows]]:
+    """What the tables hold after these events, by table and key; keys with no rows are left out."""
+    folded: dict[str, dict[int, Rows]] = {table.name: {} for table in projection.tables}
+    for recorded in events:
+        for table in projection.tables:
+            apply(table, folded[table.name], recorded)
+    return {name: {key: rows for key, rows in keys.items() if rows} for name, keys in folded.items()}

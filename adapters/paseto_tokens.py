@@ -101,7 +101,7 @@ class Tokens:
         self._key = key
         self._assertion = environment.encode()
         self._clock = clock
-                self._seen: OrderedDict[str, Claims] = OrderedDict()
+        self._seen: OrderedDict[str, Claims] = OrderedDict()
 
     def mint(self, *, user_id: int, role: Role, session_id: str) -> Minted:
         now = self._clock()

@@ -29,6 +29,9 @@ class ArrayRecorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
         assert not datastore.enable_db_functions, "they take no lock: a tailing reader would skip events"
+        # No composites, so no composite type to look up; the library does it with an unquoted name,
+        # which fails for a schema called user.
+        vars(datastore)["register_type_adapters"] = lambda: None
         super().__init__(datastore, events_table_name=events_table_name)
         self.sql_create_statements = [
             statement

@@ -1,0 +1,263 @@
+"""What happened to one order: one causal story over two logs, oldest first, in words of the shop.
+
+Two services have two clocks, so time alone could show an effect before its cause. Each kind of event names
+the kinds that cause it, and none is told earlier than those.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from domain import cart, order, saga, sale, streams
+from domain.events import NAMES
+from domain.recorded import Recorded
+from domain.refusals import Short
+from domain.stock import StockReturned, StockSold
+
+MAX_CART_ENTRIES: Final = 20
+"""Changes of the cart told one by one; what was done to it before those is told as a number."""
+
+MAX_DETAILS: Final = 8
+"""Goods named one by one in a detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One step of the story. `since_before_s`: seconds since the step before it, 0 for the first.
+
+    `command_id` caused it; it stands in `log` at `position`. `detail`: stock levels and the like, or empty.
+    """
+
+    at: datetime
+    since_before_s: float
+    who: str
+    what: str
+    detail: str
+    event: str
+    command_id: str
+    log: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an order that is not finished waits for. `tries`: how often it was asked for again."""
+
+    what: str
+    since: datetime
+    next_try_at: datetime | None
+    tries: int
+    last_error: str | None
+
+
+CAUSES: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
+    cart.CartReplaced: (),
+    cart.CartLinePut: (),
+    cart.CartLineRemoved: (),
+    saga.OrderStarted: (cart.CartReplaced, cart.CartLinePut, cart.CartLineRemoved),
+    sale.Sold: (saga.OrderStarted,),
+    sale.SellRefused: (saga.OrderStarted,),
+    saga.Resent: (saga.OrderStarted,),
+    saga.SellConfirmed: (sale.Sold,),
+    order.OrderPlaced: (saga.SellConfirmed,),
+    cart.CheckedOut: (order.OrderPlaced,),
+    order.OrderPaid: (order.OrderPlaced,),
+    saga.PaymentTaken: (order.OrderPaid,),
+    saga.SellUnanswered: (saga.OrderStarted,),
+    saga.PaymentLapsed: (order.OrderPlaced,),
+    saga.OrderCancelled: (saga.OrderStarted,),
+    order.OrderClosed: (saga.PaymentLapsed, saga.OrderCancelled),
+    sale.RolledBack: (sale.Sold, saga.SellUnanswered, saga.PaymentLapsed, saga.OrderCancelled),
+    sale.RollbackBarred: (saga.SellUnanswered, saga.OrderCancelled),
+    saga.SellDenied: (sale.SellRefused, sale.RollbackBarred),
+    saga.ReturnConfirmed: (sale.RolledBack, sale.RollbackBarred),
+    order.RefundDue: (order.OrderClosed,),
+}
+"""Every kind of event that is told, after those that cause it: the order decides between equal times."""
+
+RANK: Final[Mapping[type[Any], int]] = {kind: rank for rank, kind in enumerate(CAUSES)}
+
+
+def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
+    """The story of one order; empty when none of the events is about it.
+
+    `events`: the order's saga, order and sale streams, its owner's cart stream, and the stock events of its
+    sale; any order, and more than that does no harm.
+    """
+    known = list(events)
+    own = [event for event in known if _is_own(event, order_id)]
+    moves = [event for event in known if _moves_stock(event, order_id)]
+    shopping, skipped = _shopping(order_id, known) if own else ([], 0)
+    told = _by_cause([*shopping, *own])
+    owner = _owner(own)
+    entries: list[Entry] = []
+    for recorded in told:
+        before = entries[-1].at if entries else recorded.cause.at
+        seconds = max(0.0, (recorded.cause.at - before).total_seconds())
+        detail = _detail(recorded, moves) or (f"after {skipped} changes before" if skipped else "")
+        skipped = 0
+        entries.append(_entry(recorded, owner, seconds, detail))
+    return tuple(entries)
+
+
+def waiting_for(saga_events: Iterable[Recorded]) -> Waiting | None:
+    """What a saga waits for, from the events of its stream; None once it has ended, or before it began."""
+    state, began, error = saga.NEW, None, None
+    for recorded in saga_events:
+        before, state = state.step, saga.evolve(state, recorded.event)
+        if isinstance(recorded.event, saga.Resent):
+            error = recorded.event.error
+        if state.step is not before:
+            began, error = recorded.cause.at, None
+    if began is None or state.step in saga.TERMINAL:
+        return None
+    return Waiting(WAITS[state.step](state), began, saga.wakes_at(state, began), state.tries, error)
+
+
+WAITS: Final[Mapping[saga.Step, Callable[[saga.Saga], str]]] = {
+    saga.Step.SELLING: lambda state: f"inventory's answer whether it sold {_count(state.lines)}",
+    saga.Step.AWAITING_PAYMENT: lambda state: f"payment of {state.amount} before {_clock(state.pay_before)}",
+    saga.Step.ROLLING_BACK: lambda state: f"inventory to give {_count(state.lines)} back",
+}
+
+
+# which events are told, and in what order
+
+
+def _is_own(recorded: Recorded, order_id: str) -> bool:
+    return recorded.originator_id in (streams.saga(order_id), streams.order(order_id), streams.sale(order_id))
+
+
+def _moves_stock(recorded: Recorded, order_id: str) -> bool:
+    return isinstance(recorded.event, StockSold | StockReturned) and recorded.event.order_id == order_id
+
+
+def _shopping(order_id: str, events: list[Recorded]) -> tuple[list[Recorded], int]:
+    """The changes of the cart that led to this order, and how many before those are left out."""
+    started = next((e.position for e in events if isinstance(e.event, saga.OrderStarted)), 0)
+    history = [event for event in events if streams.category(event.originator_id) == "cart"]
+    outs = [event for event in history if isinstance(event.event, cart.CheckedOut)]
+    emptied = max((event.position for event in outs if event.position < started), default=0)
+    changes = [event for event in history if emptied < event.position < started]
+    own_out = [event for event in outs if event.event.order_id == order_id]
+    return [*changes[-MAX_CART_ENTRIES:], *own_out], max(0, len(changes) - MAX_CART_ENTRIES)
+
+
+def _by_cause(events: list[Recorded]) -> list[Recorded]:
+    """By time, but none before what caused it: an event counts as late as the latest of its causes."""
+    latest: dict[type[Any], datetime] = {}
+    placed: list[tuple[datetime, int, int, Recorded]] = []
+    for recorded in sorted(events, key=lambda e: (RANK[type(e.event)], e.position)):
+        kind = type(recorded.event)
+        moment = max([recorded.cause.at, *(latest[cause] for cause in CAUSES[kind] if cause in latest)])
+        latest[kind] = max(moment, latest.get(kind, moment))
+        placed.append((moment, RANK[kind], recorded.position, recorded))
+    return [recorded for *_, recorded in sorted(placed, key=lambda place: place[:3])]
+
+
+# words
+
+
+def _entry(recorded: Recorded, owner: int, seconds: float, detail: str) -> Entry:
+    cause, event = recorded.cause, recorded.event
+    return Entry(
+        at=cause.at,
+        since_before_s=round(seconds, 6),
+        who=_who(cause.caller, owner),
+        what=WORDS[type(event)](event),
+        detail=detail,
+        event=NAMES[type(event)],
+        command_id=cause.command_id,
+        log="inventory" if streams.category(recorded.originator_id) == "sale" else "order",
+        position=recorded.position,
+    )
+
+
+def _owner(events: list[Recorded]) -> int:
+    return next((e.event.user_id for e in events if isinstance(e.event, saga.OrderStarted)), 0)
+
+
+def _who(caller: str, owner: int) -> str:
+    if caller == streams.user(owner):
+        return f"customer {owner}"
+    return caller.replace("-", " ")
+
+
+def _detail(recorded: Recorded, moves: list[Recorded]) -> str:
+    """The levels that a sale or a return left, from the stock events of its command."""
+    own = [
+        f"goods {streams.key_of(move.originator_id)}: {move.event.nums}, now {move.event.on_hand} on hand"
+        for move in moves
+        if move.cause.command_id == recorded.cause.command_id
+    ]
+    return _some(own) if isinstance(recorded.event, sale.Sold | sale.RolledBack) else ""
+
+
+def _some(parts: list[str]) -> str:
+    more = len(parts) - MAX_DETAILS
+    return "; ".join([*parts[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _count(lines: Iterable[sale.Line | order.OrderLine | cart.CartLine]) -> str:
+    nums: dict[int, int] = {}
+    for line in lines:
+        nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
+    return f"{len(nums)} goods, {_units(sum(nums.values()))}"
+
+
+def _units(nums: int) -> str:
+    return "1 unit" if nums == 1 else f"{nums} units"
+
+
+def _clock(at: datetime | None) -> str:
+    return "any time" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _short(short: tuple[Short, ...]) -> str:
+    return _some([f"goods {s.goods_id}: {s.wanted} wanted, {s.available} on hand" for s in short])
+
+
+def _denied(event: saga.SellDenied) -> str:
+    return f"Order refused: {event.reason}" + (f" ({_short(event.short)})" if event.short else "")
+
+
+def _given_back(event: saga.ReturnConfirmed) -> str:
+    return (
+        "The stock is back" if event.returned else "There was no stock to give back"
+    ) + "; the end: closed"
+
+
+def _resent(event: saga.Resent) -> str:
+    return f"Inventory asked again (try {event.tries}), next at {_clock(event.next_try_at)}: {event.error}"
+
+
+WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
+    cart.CartReplaced: lambda e: f"Cart filled with {_count(e.lines)}",
+    cart.CartLinePut: lambda e: (
+        f"Cart: {_units(e.nums)} of goods {e.goods_id}" + ("" if e.checked else ", not checked")
+    ),
+    cart.CartLineRemoved: lambda e: f"Cart: goods {e.goods_id} taken out",
+    cart.CheckedOut: lambda e: f"What was ordered left the cart: {_count(e.lines)}",
+    saga.OrderStarted: lambda e: (
+        f"Order started: {_count(e.lines)}, amount {e.amount}; inventory to sell them"
+    ),
+    saga.SellConfirmed: lambda e: f"The stock is sold; payment awaited until {_clock(e.pay_before)}",
+    saga.SellDenied: _denied,
+    saga.SellUnanswered: lambda _: "No answer from inventory in time; stock owed back",
+    saga.PaymentTaken: lambda _: "The end: paid",
+    saga.PaymentLapsed: lambda _: "Payment window closed; stock owed back",
+    saga.OrderCancelled: lambda _: "Cancelled; stock owed back",
+    saga.ReturnConfirmed: _given_back,
+    saga.Resent: _resent,
+    order.OrderPlaced: lambda e: f"Order placed: {_count(e.placed.lines)}, amount {e.placed.amount}",
+    order.OrderPaid: lambda e: f"Paid {e.payment.amount} by {e.payment.pay_type}, trade {e.payment.trade_id}",
+    order.OrderClosed: lambda e: f"Order closed: {e.reason}",
+    order.RefundDue: lambda e: (
+        f"Paid {e.payment.amount} after the close, trade {e.payment.trade_id}; refund due"
+    ),
+    sale.Sold: lambda e: f"Inventory sold {_count(e.lines)}",
+    sale.SellRefused: lambda e: f"Inventory refused to sell: {_short(e.short)}",
+    sale.RolledBack: lambda e: f"Inventory took {_count(e.lines)} back",
+    sale.RollbackBarred: lambda _: "Inventory had sold nothing, and never will for this order id",
+}

@@ -1,0 +1,88 @@
+"""Whatever the services decide, in whatever order messages come and however often: the books are clean."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain import streams
+from domain.refusals import Refusal
+from domain.sale import Line, Rollback, Sell
+from domain.services import INVENTORY, ORDER
+from domain.stock import AdjustStock, SetInv
+from orchestrator.audit import walk
+from orchestrator.audit_orders import OrdersAddUp
+from orchestrator.audit_pairs import Books, compare
+from orchestrator.audit_sagas import SagasMoveLegally
+from orchestrator.audit_sales import SalesMoveTheirStock
+from orchestrator.audit_stock import StockAddsUp
+from orchestrator.audit_streams import LogIsWhole
+from tests.shop_history import ShopHistory
+
+GOODS_IDS = (11, 12, 13)
+ORDER_IDS = ("1", "2", "3", "4")
+MAX_STEPS = 60
+
+order_ids = st.sampled_from(ORDER_IDS)
+lines = st.dictionaries(st.sampled_from(GOODS_IDS), st.integers(1, 5), min_size=1).map(
+    lambda nums: tuple(nums.items())
+)
+steps = st.one_of(
+    st.tuples(st.just("started"), order_ids, lines),
+    st.tuples(
+        st.sampled_from(("sell", "heard", "paid", "cancelled", "given_up", "lapsed", "rollback", "returned")),
+        order_ids,
+        st.just(()),
+    ),
+    st.tuples(st.just("set"), st.just(""), lines),
+    st.tuples(st.just("adjusted"), st.just(""), lines),
+    st.tuples(st.just("later"), st.just(""), st.just(())),
+)
+
+
+def take(shop: ShopHistory, step: tuple[str, str, tuple[tuple[int, int], ...]]) -> None:
+    """One step of the shop; messages are only what a saga owes, or a reply to it, however late."""
+    what, order_id, units = step
+    saga = shop.state(ORDER, streams.saga(order_id))
+    match what:
+        case "started":
+            shop.started(order_id, units)
+        case "sell" if saga.lines:
+            sold = tuple(Line(line.goods_id, line.nums) for line in saga.lines)
+            shop.tell(INVENTORY, Sell(order_id, sold), "order-saga")
+        case "rollback" if saga.reason is not None and saga.step in ("ROLLING_BACK", "CLOSED"):
+            shop.tell(INVENTORY, Rollback(order_id), "order-saga")
+        case "returned" if saga.step in ("ROLLING_BACK", "CLOSED"):
+            shop.rolled_back(order_id)
+        case "set":
+            for goods_id, nums in units:
+                shop.tell(INVENTORY, SetInv(goods_id, nums, goods_exist=True))
+        case "adjusted":
+            for goods_id, nums in units:
+                shop.tell(INVENTORY, AdjustStock(goods_id, nums - 3, "counted", goods_exist=True))
+        case "later":
+            shop.now += timedelta(minutes=20)
+        case "heard" | "paid" | "cancelled" | "given_up" | "lapsed":
+            getattr(shop, what)(order_id)
+        case _:
+            pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, max_size=MAX_STEPS))
+def test_every_valid_history_is_clean(history: list[tuple[str, str, tuple[tuple[int, int], ...]]]) -> None:
+    shop = ShopHistory()
+    for goods_id in GOODS_IDS:
+        shop.stocked(goods_id, 6)
+    for step in history:
+        with suppress(Refusal):
+            take(shop, step)
+    orders, sales = OrdersAddUp(), SalesMoveTheirStock()
+    sagas = SagasMoveLegally(orders.facts)
+    found = [
+        *walk(shop.logs["order"], [LogIsWhole("order"), orders, sagas]),
+        *walk(shop.logs["inventory"], [LogIsWhole("inventory"), StockAddsUp(), sales]),
+        *compare(Books(orders.facts, sagas.facts, sales.facts)),
+    ]
+    assert found == []

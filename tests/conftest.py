@@ -38,7 +38,7 @@ def fresh_database(postgres_dsn: str) -> Iterator[str]:
     """The DSN of a new, empty database, dropped after the test with whoever is still connected."""
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_dsn, autocommit=True) as owner:
-        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        owner.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(name)))
         yield conninfo.make_conninfo(postgres_dsn, dbname=name)
         owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

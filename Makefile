@@ -1,0 +1,57 @@
+# make PYTHON=python3.12 install   names the interpreter (3.11 or newer)
+# make test ARGS="-k settings"     hands arguments to pytest; make demo ARGS="--keep" to the demo
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchmarks/*.py),benchmarks)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint format lock clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## make .venv with the exact versions of requirements.lock and the tillroll command
+
+demo: install ## a whole shop on a fresh data folder: real orders over HTTP, then the audit
+	@$(BIN)/tillroll demo $(ARGS)
+
+test: install ## all tests
+	@$(BIN)/pytest -q $(ARGS)
+
+lint: install ## formatting, lint and types, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy $(CHECKED)
+
+format: install ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: install ## pin anew what pyproject.toml asks for
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--group dev pyproject.toml -o requirements.lock
+
+clean: ## remove .venv and caches; data folders stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is touched last, so an install that was interrupted is done again.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Tillroll needs Python 3.11 or newer: make PYTHON=python3.11 install" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "Python's venv module is missing: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		{ echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/uv --version >/dev/null 2>&1 || \
+		{ echo "Bringing uv into $(VENV)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
+	@echo "Installing what requirements.lock names"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "Installed: $(BIN)/tillroll"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar, cast
 
 from adapters.retail_plan import PlanDraft, RetailGoods, RetailOrder, RetailPlan, SoldLine
+from domain.limits import MAX_AMOUNT, MAX_LINES, MAX_NUMS, MAX_PRICE, MAX_STOCK
 
 COLUMNS = (
     "invoice",
@@ -31,10 +32,6 @@ COLUMNS = (
 )
 LINE_LIMIT = 1 << 20
 """Bytes of one line: a file without line ends must not be read into memory whole."""
-
-ORDER_LINE_LIMIT = 2_000
-UNITS_LIMIT = 2**31 - 1
-PENCE_LIMIT = 2**63 - 1
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -195,15 +192,15 @@ def _sold_line(cells: tuple[str, ...], columns: _Columns) -> SoldLine | None:
 
 
 def _columns() -> _Columns:
-    units = f"a whole number of units, at most {UNITS_LIMIT:,} either way"
-    pence = f"a whole number of pence, at most {PENCE_LIMIT:,} either way"
+    units = f"a whole number of units, at most {MAX_NUMS:,} either way"
+    pence = f"a whole number of pence, at most {MAX_PRICE:,} either way"
     moment = "a date and time like 2011-03-01T08:30:00"
     return _Columns(
         invoice=_Checked("invoice", "an invoice number", _word),
         kind=_Checked("kind", "sale or cancellation", _is_sale),
         stock_code=_Checked("stock_code", "a stock code", _word),
-        quantity=_Checked("quantity", units, lambda cell: _whole(cell, UNITS_LIMIT)),
-        unit_price_pence=_Checked("unit_price_pence", pence, lambda cell: _whole(cell, PENCE_LIMIT)),
+        quantity=_Checked("quantity", units, lambda cell: _whole(cell, MAX_NUMS)),
+        unit_price_pence=_Checked("unit_price_pence", pence, lambda cell: _whole(cell, MAX_PRICE)),
         invoiced_at=_Checked("invoiced_at", moment, lambda cell: datetime.fromisoformat(cell.strip())),
     )
 
@@ -240,18 +237,17 @@ def _fault(plan: RetailPlan) -> str:
 
 
 def _order_fault(order: RetailOrder) -> str:
-    if (count := len(order.lines)) > ORDER_LINE_LIMIT:
-        return (
-            f"invoice {order.invoice}: found {count:,} different goods, expected at most {ORDER_LINE_LIMIT:,}"
-        )
-    if order.amount_pence > PENCE_LIMIT:
-        return (
-            f"invoice {order.invoice}: found {order.amount_pence:,} pence, expected at most {PENCE_LIMIT:,}"
-        )
+    size, units = len(order.lines), max(nums for _, nums in order.lines)
+    if size > MAX_LINES:
+        return f"invoice {order.invoice}: found {size:,} different goods, expected at most {MAX_LINES:,}"
+    if units > MAX_NUMS:
+        return f"invoice {order.invoice}: found {units:,} units of one goods, expected at most {MAX_NUMS:,}"
+    if order.amount_pence > MAX_AMOUNT:
+        return f"invoice {order.invoice}: found {order.amount_pence:,} pence, expected at most {MAX_AMOUNT:,}"
     return ""
 
 
 def _goods_fault(goods: RetailGoods) -> str:
-    if goods.units > UNITS_LIMIT:
-        return f"goods {goods.name!r}: found {goods.units:,} units sold, expected at most {UNITS_LIMIT:,}"
+    if goods.units > MAX_STOCK:
+        return f"goods {goods.name!r}: found {goods.units:,} units sold, expected at most {MAX_STOCK:,}"
     return ""

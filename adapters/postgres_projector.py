@@ -1,0 +1,195 @@
+"""Keeps projections up to date with their logs: the `projector` role, and the watchdog's own copy.
+
+A log's NOTIFY wakes its projections at once; while many commits come, those of 20 ms are taken together.
+A notification can get lost, so every log and every projection is also looked at once a second.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Final
+
+import psycopg
+
+from adapters.postgres_projection import PostgresProjection
+from adapters.postgres_read_schema import session, statement
+from projections import PROJECTIONS
+from projections.projection import Projection
+
+CHANNEL: Final = "events"
+"""The eventsourcing library's recorder notifies on a channel that has the name of its table."""
+
+POLL_S: Final = 1.0
+GAP_S: Final = 0.02
+RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before what failed is tried again; the last one repeats, for as long as Postgres is away."""
+
+THREADS: Final = 4
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionState:
+    """How one projection does. `lag`: positions of its log not applied yet; `error`: why it does not move.
+
+    `is_stopped`: it met an event that it cannot apply, and waits for an operator and a new start.
+    """
+
+    projection: str
+    log: str
+    position: int
+    lag: int
+    error: str | None
+    is_stopped: bool
+
+
+class Projector:
+    """Advances projections until it is told to stop. Any number of processes may run the same ones.
+
+    Args:
+        log_dsns: the database of each log, by the log's name, which is that of its schema.
+        read_dsn: the database of the read models.
+        schema: where in it the tables are; `create_read_tables` made them.
+    """
+
+    def __init__(
+        self,
+        log_dsns: Mapping[str, str],
+        read_dsn: str,
+        *,
+        schema: str = "read",
+        projections: Iterable[Projection] = PROJECTIONS,
+    ) -> None:
+        self._keepers: defaultdict[str, list[_Keeper]] = defaultdict(list)
+        for projection in projections:
+            live = PostgresProjection(
+                projection, log_dsn=log_dsns[projection.log], read_dsn=read_dsn, schema=schema
+            )
+            self._keepers[projection.log].append(_Keeper(live))
+        self._logs_at: defaultdict[str, list[str]] = defaultdict(list)
+        for log in self._keepers:
+            self._logs_at[log_dsns[log]].append(log)
+
+    def states(self) -> tuple[ProjectionState, ...]:
+        """What /readyz and the metrics show of each projection, as far as this process knows."""
+        return tuple(keeper.state() for keeper in self._all())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep all projections up to date; returns once `stop` is set and running batches are committed."""
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="projector") as threads:
+            async with asyncio.TaskGroup() as tasks:
+                watching = [tasks.create_task(self._watch(dsn)) for dsn in self._logs_at]
+                for keeper in self._all():
+                    tasks.create_task(keeper.run(stop, threads))
+                await stop.wait()
+                for watch in watching:
+                    watch.cancel()
+                for keeper in self._all():
+                    keeper.woken.set()
+
+    def _all(self) -> Iterator["_Keeper"]:
+        return chain.from_iterable(self._keepers.values())
+
+    async def _watch(self, dsn: str) -> None:
+        """Listen for as long as the process lives, through any number of broken connections."""
+        pauses = _pauses()
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(session(dsn), autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    while True:
+                        await self._look(connection, self._logs_at[dsn])
+                        pauses = _pauses()
+                        await asyncio.sleep(GAP_S)
+                        async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                            pass
+            except psycopg.Error as error:
+                _log.warning("listening for new events failed: %s", _first_line(error))
+                await asyncio.sleep(next(pauses))
+
+    async def _look(self, connection: psycopg.AsyncConnection, logs: Sequence[str]) -> None:
+        for log in logs:
+            cursor = await connection.execute(statement("head", log))
+            row = await cursor.fetchone()
+            assert row is not None
+            for keeper in self._keepers[log]:
+                keeper.see(row[0])
+
+
+class _Keeper:
+    """Keeps one projection up to date, one batch after the other, whatever fails in between."""
+
+    def __init__(self, live: PostgresProjection) -> None:
+        self.woken = asyncio.Event()
+        self._live = live
+        self._head = 0
+        self._error: str | None = None
+        self._is_stopped = False
+        self._pauses = _pauses()
+
+    def see(self, head: int) -> None:
+        """Be told the newest position of the log."""
+        self._head = head
+        if head > self._live.position:
+            self.woken.set()
+
+    def state(self) -> ProjectionState:
+        projection, position = self._live.projection, self._live.position
+        lag = max(0, self._head - position)
+        return ProjectionState(projection.name, projection.log, position, lag, self._error, self._is_stopped)
+
+    async def run(self, stop: asyncio.Event, threads: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while not (stop.is_set() or self._is_stopped):
+                self.woken.clear()
+                wait_s = await loop.run_in_executor(threads, self._advance)
+                if wait_s:
+                    await _at_most(wait_s, stop if self._error else self.woken)
+        finally:
+            self._live.close()
+
+    def _advance(self) -> float:
+        """One batch. Returns the seconds to wait before the next one, unless woken."""
+        try:
+            count = self._live.advance()
+        except psycopg.Error as error:
+            return self._retry_later(error)
+        except Exception as error:  # noqa: BLE001 - one projection stops, the others go on
+            return self._stop(error)
+        self._error = None
+        self._pauses = _pauses()
+        return 0 if count and self._live.position < self._head else POLL_S
+
+    def _retry_later(self, error: psycopg.Error) -> float:
+        self._error = _first_line(error)
+        _log.warning("projection %s: %s", self._live.projection.name, self._error)
+        self._live.close()
+        return next(self._pauses)
+
+    def _stop(self, error: Exception) -> float:
+        self._error = _first_line(error)
+        self._is_stopped = True
+        _log.error("projection %s stopped: %s", self._live.projection.name, self._error)
+        with suppress(psycopg.Error):
+            self._live.save_error(self._error)
+        return 0
+
+
+async def _at_most(wait_s: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), wait_s)
+
+
+def _pauses() -> Iterator[float]:
+    return chain(RETRY_PAUSES_S, repeat(RETRY_PAUSES_S[-1]))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

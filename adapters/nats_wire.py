@@ -106,10 +106,10 @@ class WireMisconfigured(RuntimeError):
     """A consumer of this name exists with other settings; the library would silently ignore ours."""
 
 
-async def connect(url: str, credentials: str | None = None) -> Client:
+async def connect(urls: Sequence[str] | str, credentials: str | None = None) -> Client:
     """A client that never gives up, notices a dead link in 20 s and buffers nothing while it is down."""
     return await nats.connect(
-        url,
+        [urls] if isinstance(urls, str) else list(urls),
         user_credentials=credentials,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.5,

@@ -429,4 +429,8 @@ def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
     early = saga.next_try_at is not None and command.at < saga.next_try_at
     if saga.step not in OWES or early:
         return None
-    return Resent(saga.tries + 1, resend_at(saga.tries + 1, command.at), command.error)
+    next_try_at = resend_at(saga.tries + 1, command.at)
+    if saga.step is Step.SELLING and saga.sell_before is not None:
+        # The deadline must not be slept through.
+        next_try_at = min(next_try_at, max(saga.sell_before, command.at))
+    return Resent(saga.tries + 1, next_try_at, command.error)

@@ -143,6 +143,9 @@ class Checkout:
             placing = await self._look(placing.order_id, replayed=placing.replayed)
             if left_s <= LOOK_INTO_LOG_EVERY_S:
                 break
+            if waiter.done():
+                # Somebody announced an end that the log does not have: do not ask it in a tight loop.
+                waiter = asyncio.get_running_loop().create_future()
         return placing
 
     async def _look(self, order_id: str, *, replayed: bool) -> Placing:

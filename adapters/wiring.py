@@ -1,0 +1,132 @@
+"""The composition root: what each role is made of, and which of its parts run.
+
+Roles that run in one process share its ledgers and its link to the broker. Every part that runs for
+ever is a task of one group: the first that fails ends the process, and whoever supervises it starts it
+again. Nothing is lost with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nats.aio.client import Client
+
+from adapters.event_codec import decode, encode
+from adapters.ids import OrderIds, utc_now
+from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
+from adapters.postgres_due import PostgresDue
+from adapters.postgres_log import PostgresLog
+from adapters.settings import Settings
+from domain.service import Service
+from domain.services import GOODS, INVENTORY, ORDER, USER
+from orchestrator.checkout import Checkout, CheckoutTerms
+from orchestrator.inventory_worker import InventoryWorker
+from orchestrator.ledger import Codec, Ledger
+from orchestrator.outcomes import Outcomes
+from orchestrator.saga_runner import ReplyDesk, Sender, Timing
+from orchestrator.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+ROLES: Final = ("api", "inventory", "orchestrator", "projector", "feed")
+
+CONNECT_EVERY_S: Final = 0.5
+CONNECT_FOR_S: Final = 60.0
+"""How long a starting role waits for the broker before it gives up."""
+
+CODEC: Final = Codec(encode, decode)
+
+
+class CannotStart(Exception):
+    """A role lacks something it needs; the message is one line that says what."""
+
+
+@dataclass(slots=True)
+class Plant:
+    """What the roles of one process share, opened on demand and closed together."""
+
+    settings: Settings
+    stack: AsyncExitStack
+    ledgers: dict[str, Ledger]
+    wire: NatsWire
+    outcomes: Outcomes
+    sender: Sender
+    tasks: list[Coroutine[Any, Any, None]]
+
+    def dsn(self, service: Any) -> str:
+        dsn = self.settings.dsn(service)
+        if dsn is None:
+            raise CannotStart(f"no database for {service}: set TILLROLL_DSN, or run `tillroll up`")
+        return dsn
+
+    def ledger(self, service: Service) -> Ledger:
+        """The one ledger of this process over that service's log."""
+        known = self.ledgers.get(service.log)
+        if known is not None:
+            return known
+        log = PostgresLog(self.dsn(service.log), service.log)
+        ledger = Ledger(service, log, CODEC, max_waiting=self.settings.queue_limit)
+        self.stack.callback(log.close)
+        self.stack.push_async_callback(ledger.close)
+        self.ledgers[service.log] = ledger
+        return ledger
+
+    def order_ledger(self) -> Ledger:
+        """Its writes wake waiters here and send what they owe, in whichever role they are made."""
+        if ORDER.log not in self.ledgers:
+            ledger = self.ledger(ORDER)
+            ledger.listeners += [self.outcomes.on_recorded, self.sender.on_recorded]
+            self.tasks.append(self.sender.run())
+            self.tasks.append(self.wire.hear_decided(self.outcomes.wake))
+        return self.ledgers[ORDER.log]
+
+    def checkout(self) -> Checkout:
+        ids = OrderIds(utc_now)
+        terms = CheckoutTerms(self.settings.sell_deadline_s, utc_now, ids.new)
+        return Checkout(self.order_ledger(), self.ledger(GOODS), self.outcomes, terms)
+
+    def users(self) -> Ledger:
+        return self.ledger(USER)
+
+
+async def open_plant(settings: Settings, stack: AsyncExitStack) -> Plant:
+    """Raises CannotStart when the broker cannot be reached."""
+    if not settings.nats_servers:
+        raise CannotStart("no broker: set TILLROLL_NATS_URL, or run `tillroll up`")
+    client = await _connected(settings)
+    stack.push_async_callback(client.close)
+    wire = NatsWire(client, WireNames(max_bytes=settings.nats_max_bytes))
+    return Plant(settings, stack, {}, wire, Outcomes(), Sender(wire), [])
+
+
+async def _connected(settings: Settings) -> Client:
+    credentials = None if settings.nats_creds is None else str(settings.nats_creds)
+    ends_at = asyncio.get_running_loop().time() + CONNECT_FOR_S
+    while True:
+        try:
+            return await connect(settings.nats_servers, credentials)
+        except NATS_ERRORS as error:
+            if asyncio.get_running_loop().time() > ends_at:
+                raise CannotStart(f"the broker cannot be reached: {error or type(error).__name__}") from error
+        await asyncio.sleep(CONNECT_EVERY_S)
+
+
+def add_inventory(plant: Plant) -> None:
+    worker = InventoryWorker(plant.ledger(INVENTORY), plant.wire, utc_now)
+    plant.tasks.append(plant.wire.serve_commands(worker.handle))
+
+
+def add_orchestrator(plant: Plant) -> None:
+    orders = plant.order_ledger()
+    desk = ReplyDesk(orders, Timing(plant.settings.payment_window_s, utc_now))
+    due = PostgresDue(plant.dsn("order"))
+    plant.stack.push_async_callback(due.close)
+    watchdog = Watchdog(orders, due=due.due, send=plant.sender.send, clock=utc_now)
+    plant.tasks.append(plant.wire.serve_replies(desk.handle))
+    plant.tasks.append(watchdog.run())
+
+
+Add = Callable[[Plant], None]

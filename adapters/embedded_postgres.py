@@ -114,7 +114,9 @@ class EmbeddedPostgres:
             EmbeddedServerError: it did not come up within its limits; says why.
         """
         keep_log_short(self._log)
-        self._account.allow_running(self._installed)
+        # The second folder holds the libraries that the wheel brings.
+        for folder in (self._installed, self._installed.parent.with_suffix(".libs")):
+            self._account.allow_running(folder)
         self._remove_half_made()
         if not self._folder.exists():
             self._make_data()
@@ -122,7 +124,9 @@ class EmbeddedPostgres:
         # Only after the check above: what the file says can be the id of a stranger by now.
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
         self._configure()
-        self._process = start(self._program("postgres", ["-D", "."], self._folder, signal.SIGINT))
+        self._process = start(
+            self._program("postgres", ["-D", str(self._folder)], self._folder, signal.SIGINT)
+        )
         self._await_ready()
         self._make_database()
 
@@ -179,16 +183,18 @@ class EmbeddedPostgres:
     def _await_ready(self) -> None:
         """Crash recovery may come first, and takes its time."""
         deadline = time.monotonic() + READY_LIMIT_S
+        refusal = ""
         while time.monotonic() < deadline:
             if not self.is_alive():
                 raise self._failure("PostgreSQL ended while starting")
             try:
                 psycopg.connect(self._address(SUPERUSER, SUPERUSER), connect_timeout=5).close()
                 return
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                refusal = str(error)
                 time.sleep(READY_POLL_S)
         self.stop()
-        raise self._failure(f"PostgreSQL was not ready after {READY_LIMIT_S:.0f} s")
+        raise self._failure(f"PostgreSQL was not ready after {READY_LIMIT_S:.0f} s ({refusal})")
 
     def _make_database(self) -> None:
         """Each part is looked up before it is made, so a start that was cut short is completed here."""

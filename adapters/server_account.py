@@ -81,12 +81,13 @@ class ServerAccount:
                 folder.chmod(mode | stat.S_IXOTH)
 
     def allow_running(self, installed: Path) -> None:
-        """Let this account run what is installed in a folder, should the installer's umask have closed it."""
-        if os.geteuid() == self.uid:
+        """Let this account use what is installed at a path, should the installer's umask have closed it."""
+        if os.geteuid() == self.uid or not installed.exists():
             return
         self.allow_reaching(installed)
         if not installed.stat().st_mode & stat.S_IXOTH:
-            for path in (installed, *installed.rglob("*")):
+            # The top comes last: an interrupted round is seen by it, and done again.
+            for path in (*installed.rglob("*"), installed):
                 path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
 
 

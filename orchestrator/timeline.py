@@ -88,7 +88,7 @@ def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
     known = list(events)
     own = [event for event in known if _is_own(event, order_id)]
     moves = [event for event in known if _moves_stock(event, order_id)]
-    shopping, skipped = _shopping(order_id, known) if own else ([], 0)
+    shopping, skipped = _shopping(order_id, own, known)
     told = _by_cause([*shopping, *own])
     owner = _owner(own)
     entries: list[Entry] = []
@@ -133,10 +133,10 @@ def _moves_stock(recorded: Recorded, order_id: str) -> bool:
     return isinstance(recorded.event, StockSold | StockReturned) and recorded.event.order_id == order_id
 
 
-def _shopping(order_id: str, events: list[Recorded]) -> tuple[list[Recorded], int]:
-    """The changes of the cart that led to this order, and how many before those are left out."""
-    started = next((e.position for e in events if isinstance(e.event, saga.OrderStarted)), 0)
-    history = [event for event in events if streams.category(event.originator_id) == "cart"]
+def _shopping(order_id: str, own: list[Recorded], known: list[Recorded]) -> tuple[list[Recorded], int]:
+    """The changes of the owner's cart that led to this order, and how many before those are left out."""
+    started = next((e.position for e in own if isinstance(e.event, saga.OrderStarted)), 0)
+    history = [event for event in known if event.originator_id == streams.cart(_owner(own))]
     outs = [event for event in history if isinstance(event.event, cart.CheckedOut)]
     emptied = max((event.position for event in outs if event.position < started), default=0)
     changes = [event for event in history if emptied < event.position < started]

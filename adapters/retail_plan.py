@@ -12,6 +12,9 @@ from typing import NamedTuple
 GOODS_NAME_LIMIT = 200
 """Characters the goods service takes in a name."""
 
+NICKNAME_LIMIT = 64
+"""Characters the user service takes in a nickname."""
+
 UNKNOWN_COUNTRY = "Unspecified"
 """The word the retail data itself uses where it does not know the country."""
 
@@ -134,7 +137,7 @@ class PlanDraft:
         return order
 
     def _named(self, stock_code: str, unit_price_pence: int, units: int) -> RetailGoods:
-        name = f"{stock_code} {self._descriptions.get(stock_code, '')}"[:GOODS_NAME_LIMIT].strip()
+        name = _one_line(f"{stock_code} {self._descriptions.get(stock_code, '')}", GOODS_NAME_LIMIT)
         return RetailGoods(stock_code, unit_price_pence, name, units)
 
 
@@ -162,8 +165,13 @@ def shopper_of(customer_id: str, country: str) -> Shopper:
     """The shopper of a row; the same one in every file, so that a customer registers once."""
     country = country or UNKNOWN_COUNTRY
     if customer_id:
-        return Shopper(f"customer-{_slug(customer_id)}@retail.example", f"Customer {customer_id}", country)
-    return Shopper(f"guest-{_guest_slug(country)}@retail.example", f"Guest {country}", country)
+        return _shopper(f"customer-{_slug(customer_id)}", f"Customer {customer_id}", country)
+    return _shopper(f"guest-{_guest_slug(country)}", f"Guest {country}", country)
+
+
+def _shopper(mailbox: str, nickname: str, country: str) -> Shopper:
+    names = _one_line(nickname, NICKNAME_LIMIT), _one_line(country, NICKNAME_LIMIT)
+    return Shopper(f"{mailbox}@retail.example", *names)
 
 
 def _slug(text: str) -> str:
@@ -181,6 +189,11 @@ def _guest_slug(country: str) -> str:
     plain = _plain(country)
     usual = plain.replace("-", " ").title() == country
     return plain if usual else f"{plain}-{hashlib.sha256(country.encode()).hexdigest()[:8]}"
+
+
+def _one_line(text: str, limit: int) -> str:
+    # The API takes no control characters in a name, and a quoted cell of the file may hold line ends.
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)[:limit].strip()
 
 
 def _plain(text: str) -> str:

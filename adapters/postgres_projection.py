@@ -23,6 +23,8 @@ NO_END: Final = 2**63 - 1
 _ASYNC_COMMIT: Final = "-c synchronous_commit=off"
 """A power cut may take the last commits back, position and rows alike: the log still has the events."""
 
+_REFUSED_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+
 
 class EventNotApplied(Exception):
     """An event of the log cannot be decoded, folded or stored; the text says which, and why, in one line."""
@@ -136,8 +138,7 @@ class PostgresProjection:
 
 def _is_events_fault(error: Exception) -> bool:
     """Whether the same event would fail again on a healthy database."""
-    refused_value = isinstance(error, psycopg.DataError | psycopg.IntegrityError)
-    return refused_value or not isinstance(error, psycopg.Error)
+    return isinstance(error, _REFUSED_VALUE) or not isinstance(error, psycopg.Error)
 
 
 def _first_line(error: Exception) -> str:

@@ -40,10 +40,11 @@ CREATE TABLE IF NOT EXISTS {schema}.goods (
     price bigint NOT NULL
 );
 -- Pages by id, and by name with a prefix. The collation is code point order with full lower-casing, the
--- same on every machine, whatever the database was made with.
+-- same on every machine, whatever the database was made with. A long name is cut, as an index entry has a
+-- limit and a name must never stop the projection.
 CREATE INDEX IF NOT EXISTS goods_for_sale ON {schema}.goods (id) WHERE deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS goods_by_name ON {schema}.goods
-    (lower(name COLLATE pg_c_utf8), id) WHERE deleted_at IS NULL;
+    (left(lower(name COLLATE pg_c_utf8), 100), id) WHERE deleted_at IS NULL;
 
 -- section: inventory
 -- No second index: every update stays on its page.

@@ -1,0 +1,3 @@
+SELECT log, projection, position, at, last_error
+FROM {schema}.position
+ORDER BY log, projection

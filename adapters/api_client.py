@@ -166,8 +166,8 @@ class ApiClient(AbstractAsyncContextManager["ApiClient"]):
     def _gave_up(self, call: ApiCall, last: Answer | Exception) -> Exception:
         if isinstance(last, Answer):
             return api_error(call, last)
-        reason = str(last) or type(last).__name__
-        return ApiUnreachable(f"{self._base}: {call.method} {call.path} got no answer: {reason}")
+        what = f"{call.method} {call.path} got no answer within {self._patience_s:.0f} s"
+        return ApiUnreachable(f"{self._base}: {what}: {_reason(last)}")
 
     async def _token(self, login: Login) -> str:
         if monotonic() < login.renew_at:
@@ -200,6 +200,12 @@ def _address(base_url: str) -> str:
             f"{base_url!r} is no address of a server, expected one like http://127.0.0.1:8000"
         )
     return base_url.rstrip("/")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__
 
 
 def _keep(login: Login, tokens: _Tokens) -> None:

@@ -161,6 +161,18 @@ def first_orders(plan: RetailPlan, count: int) -> RetailPlan:
     )
 
 
+def schedule(plan: RetailPlan) -> list[tuple[int, list[RetailOrder]]]:
+    """Shoppers with their orders in file order; who has the most goes first.
+
+    One shopper's orders share a cart and run one after the other, so the longest row of them decides when
+    the load ends, if it starts late.
+    """
+    rows: dict[int, list[RetailOrder]] = {}
+    for order in plan.orders:
+        rows.setdefault(order.shopper, []).append(order)
+    return sorted(rows.items(), key=lambda row: (-len(row[1]), row[0]))
+
+
 def shopper_of(customer_id: str, country: str) -> Shopper:
     """The shopper of a row; the same one in every file, so that a customer registers once."""
     country = country or UNKNOWN_COUNTRY

@@ -51,7 +51,7 @@ def _against_file(result: LoadResult, currency: str) -> str:
 
 
 def _again(result: LoadResult) -> str:
-    return f", {result.replayed:,} known from an earlier run" if result.replayed else ""
+    return f", {result.replayed:,} placed by an earlier run" if result.replayed else ""
 
 
 def _placing(result: LoadResult) -> str:

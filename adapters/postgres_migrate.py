@@ -1,13 +1,17 @@
 """Makes the logs' schemas and tables. Safe to run twice, and beside running processes."""
 
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
+from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore
+from adapters.postgres_read_schema import create_read_tables
 from adapters.postgres_recorder import LogRecorder
+from adapters.settings import Settings
+from projections.order_saga import ORDER_SAGA
 
 LOGS: Final = ("user", "goods", "inventory", "order")
 
@@ -39,3 +43,22 @@ def _events_table(dsn: str, log: str) -> list[sql.Composed]:
 def _log_schema(log: str) -> sql.Composed:
     text = files("adapters").joinpath("sql/log_schema.sql").read_text()
     return sql.SQL(text).format(schema=sql.Identifier(log))
+
+
+def migrate(settings: Settings) -> None:
+    """Every log, the read models, and the orchestrator's list of sagas. Raises psycopg.Error, NoDatabase."""
+    for log in LOGS:
+        migrate_log(_dsn(settings, log), log)
+    create_read_tables(_dsn(settings, "read"))
+    create_read_tables(_dsn(settings, "order"), DUE_SCHEMA, (ORDER_SAGA,))
+
+
+class NoDatabase(Exception):
+    """No setting names a database for a service."""
+
+
+def _dsn(settings: Settings, service: Any) -> str:
+    dsn = settings.dsn(service)
+    if dsn is None:
+        raise NoDatabase(f"no database for {service}: set TILLROLL_DSN, or TILLROLL_{service.upper()}_DSN")
+    return dsn

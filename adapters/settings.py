@@ -5,7 +5,7 @@ the value is wrong, so it says what is expected, with its unit and limits.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -160,6 +160,22 @@ def load_settings() -> Settings:
     if wrong:
         raise SettingError("\n".join(wrong))
     return settings
+
+
+def child_environment(settings: Settings) -> Mapping[str, str]:
+    """The environment of a process that is to have exactly these settings, whatever ours says."""
+    rest = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    named = {_variable(field): getattr(settings, field) for field in Settings.model_fields}
+    paths = {name: value.resolve() for name, value in named.items() if isinstance(value, Path)}
+    return {**rest, **{name: str(value) for name, value in {**named, **paths}.items() if value is not None}}
+
+
+def only_embedded(settings: Settings, data: Path) -> Settings:
+    """The same settings without the servers they name, for a shop of its own in a folder of its own."""
+    servers = ("shared_dsn", "user_dsn", "goods_dsn", "inventory_dsn", "order_dsn", "read_dsn")
+    keys = ("token_key_file", "pii_key_file", "seal_key_file")
+    unset: dict[str, object] = dict.fromkeys((*servers, *keys, "nats_url", "nats_creds"))
+    return settings.model_copy(update={**unset, "data": data})
 
 
 def _variable(field: str) -> str:

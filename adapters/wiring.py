@@ -7,9 +7,9 @@ again. Nothing is lost with it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -17,21 +17,22 @@ from nats.aio.client import Client
 from adapters.event_codec import decode, encode
 from adapters.ids import OrderIds, utc_now
 from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
+from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_due import PostgresDue
 from adapters.postgres_log import PostgresLog
+from adapters.postgres_projector import Projector
 from adapters.settings import Settings
 from domain.service import Service
-from domain.services import GOODS, INVENTORY, ORDER, USER
+from domain.services import GOODS, INVENTORY, ORDER, SERVICES
 from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
+from projections.order_saga import ORDER_SAGA
 
 logger = logging.getLogger(__name__)
-
-ROLES: Final = ("api", "inventory", "orchestrator", "projector", "feed")
 
 CONNECT_EVERY_S: Final = 0.5
 CONNECT_FOR_S: Final = 60.0
@@ -50,11 +51,13 @@ class Plant:
 
     settings: Settings
     stack: AsyncExitStack
-    ledgers: dict[str, Ledger]
+    broker: Client
     wire: NatsWire
     outcomes: Outcomes
     sender: Sender
-    tasks: list[Coroutine[Any, Any, None]]
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+    projectors: list[Projector] = field(default_factory=list)
 
     def dsn(self, service: Any) -> str:
         dsn = self.settings.dsn(service)
@@ -88,8 +91,9 @@ class Plant:
         terms = CheckoutTerms(self.settings.sell_deadline_s, utc_now, ids.new)
         return Checkout(self.order_ledger(), self.ledger(GOODS), self.outcomes, terms)
 
-    def users(self) -> Ledger:
-        return self.ledger(USER)
+    def project(self, projector: Projector) -> None:
+        self.projectors.append(projector)
+        self.tasks.append(projector.run(asyncio.Event()))
 
 
 async def open_plant(settings: Settings, stack: AsyncExitStack) -> Plant:
@@ -99,7 +103,7 @@ async def open_plant(settings: Settings, stack: AsyncExitStack) -> Plant:
     client = await _connected(settings)
     stack.push_async_callback(client.close)
     wire = NatsWire(client, WireNames(max_bytes=settings.nats_max_bytes))
-    return Plant(settings, stack, {}, wire, Outcomes(), Sender(wire), [])
+    return Plant(settings, stack, client, wire, Outcomes(), Sender(wire))
 
 
 async def _connected(settings: Settings) -> Client:
@@ -122,11 +126,15 @@ def add_inventory(plant: Plant) -> None:
 def add_orchestrator(plant: Plant) -> None:
     orders = plant.order_ledger()
     desk = ReplyDesk(orders, Timing(plant.settings.payment_window_s, utc_now))
-    due = PostgresDue(plant.dsn("order"))
+    dsn = plant.dsn("order")
+    due = PostgresDue(dsn)
     plant.stack.push_async_callback(due.close)
     watchdog = Watchdog(orders, due=due.due, send=plant.sender.send, clock=utc_now)
     plant.tasks.append(plant.wire.serve_replies(desk.handle))
+    plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
     plant.tasks.append(watchdog.run())
 
 
-Add = Callable[[Plant], None]
+def add_projector(plant: Plant) -> None:
+    logs = {service.log: plant.dsn(service.log) for service in SERVICES}
+    plant.project(Projector(logs, plant.dsn("read")))

@@ -1,0 +1,28 @@
+"""What an operator can put right; everything else is a bug and may show where it is."""
+
+from typing import Final
+
+import psycopg
+
+from adapters.embedded_servers import NotRunning
+from adapters.paseto_key import KeyFileError
+from adapters.postgres_migrate import NoDatabase
+from adapters.retail_plan import RetailFileError
+from adapters.server_account import EmbeddedServerError
+from adapters.settings import SettingError
+from adapters.wiring import CannotStart
+
+OPERATOR_ERRORS: Final = (
+    SettingError,
+    EmbeddedServerError,
+    NotRunning,
+    KeyFileError,
+    NoDatabase,
+    CannotStart,
+    RetailFileError,
+    psycopg.Error,
+)
+
+
+def line_of(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,56 @@
+"""Runs roles in this process until a signal, or until one of their parts fails."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from adapters.settings import Settings
+from adapters.wiring import CannotStart, Plant, add_inventory, add_orchestrator, add_projector, open_plant
+from adapters.wiring_api import add_api
+
+logger = logging.getLogger(__name__)
+
+API: Final = "api"
+
+ADD: Final[Mapping[str, Callable[[Plant], None]]] = {
+    "inventory": add_inventory,
+    "orchestrator": add_orchestrator,
+    "projector": add_projector,
+}
+
+ROLES: Final = (API, *ADD)
+
+
+async def run_roles(settings: Settings, roles: Sequence[str], sock: socket.socket | None) -> None:
+    """Returns after SIGTERM or SIGINT. `sock`: bound, for the api role. Raises CannotStart."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        plant = await open_plant(settings, stack)
+        for role in dict.fromkeys(roles):
+            if role == API:
+                assert sock is not None, "the api role needs a bound socket"
+                await add_api(plant, sock)
+            else:
+                ADD[role](plant)
+        logger.info("running: %s", ", ".join(roles))
+        await _run_until(stop, plant)
+
+
+async def _run_until(stop: asyncio.Event, plant: Plant) -> None:
+    """The first task that ends, for whatever reason, ends them all."""
+    tasks = [asyncio.create_task(task) for task in plant.tasks]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopping, *tasks):
+        task.cancel()
+    await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    for task in done - {stopping}:
+        error = task.exception()
+        logger.error("a part of this process failed", exc_info=error)
+        raise CannotStart(f"a part of this process failed: {error}") from error

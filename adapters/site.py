@@ -1,0 +1,145 @@
+"""A whole shop on one machine: embedded servers, migrated logs, and two processes of roles.
+
+The api, inventory and orchestrator roles share a process, so an order goes through without waiting for
+another interpreter; the projector has its own, so reads never slow down writes.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from typing import Final, Self
+
+from adapters.embedded_servers import EmbeddedServers
+from adapters.http_server import bound_socket
+from adapters.postgres_migrate import migrate
+from adapters.role_process import RoleProcess
+from adapters.server_account import EmbeddedServerError
+from adapters.settings import Settings, child_environment
+from adapters.staff_account import StaffAccount, ensure_staff
+from adapters.wiring import CannotStart
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 0.5
+READY_WITHIN_S: Final = 60.0
+ROLES: Final = (("api", "inventory", "orchestrator"), ("projector",))
+
+
+class Site:
+    """Running between enter and exit; `settings` then name every server.
+
+    Raises CannotStart, EmbeddedServerError, KeyFileError, psycopg.Error.
+    """
+
+    def __init__(self, settings: Settings, *, host: str, port: int) -> None:
+        self.settings = settings
+        self._address = (host, port)
+        self._stack = ExitStack()
+        self._stopping = threading.Event()
+        self._processes: list[RoleProcess] = []
+        self.staff: StaffAccount | None = None
+
+    @property
+    def url(self) -> str:
+        host, port = self._address
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
+        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def watch(self) -> None:
+        """Starts again what dies, until `stop`. Blocks."""
+        while not self._stopping.wait(LOOK_EVERY_S):
+            try:
+                for name in self._servers.restart_dead():
+                    logger.warning("%s had died and was started again", name)
+            except EmbeddedServerError as error:
+                logger.error("%s", error)
+            for process in self._processes:
+                news = process.revive()
+                if news is not None:
+                    logger.warning("%s", news)
+
+    def stop(self) -> None:
+        """May be called from a signal handler or another thread."""
+        self._stopping.set()
+
+    def _start(self, stack: ExitStack) -> None:
+        self._address = _free_address(*self._address)
+        wants = {"postgres": not _has_databases(self.settings), "nats": not self.settings.nats_servers}
+        self._servers = stack.enter_context(EmbeddedServers(self.settings.data, **wants))
+        self.settings = settings = _with_addresses(self.settings, self._servers)
+        migrate(settings)
+        self.staff = asyncio.run(ensure_staff(settings))
+        environment = child_environment(settings)
+        host, port = self._address
+        for roles in ROLES:
+            at = ["--host", host, "--port", str(port)] if "api" in roles else []
+            process = RoleProcess(["serve", *roles, *at], environment, settings.data)
+            process.start()
+            stack.callback(process.stop)
+            self._processes.append(process)
+        self._await_ready()
+        self._servers.note(api_url=self.url)
+
+    def _await_ready(self) -> None:
+        ends_at = time.monotonic() + READY_WITHIN_S
+        problem = "no answer"
+        while time.monotonic() < ends_at:
+            problem = _readiness(self.url)
+            if not problem:
+                return
+            self._must_live()
+            time.sleep(0.05)
+        raise CannotStart(f"the API at {self.url} did not become ready: {problem}")
+
+    def _must_live(self) -> None:
+        for process in self._processes:
+            news = process.revive()
+            if news is not None:
+                raise CannotStart(f"{news}; see its message above")
+
+
+def _free_address(host: str, port: int) -> tuple[str, int]:
+    """Port 0 becomes one that is free. Raises CannotStart."""
+    try:
+        sock = bound_socket(host, port)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    with sock:
+        return host, int(sock.getsockname()[1])
+
+
+def _has_databases(settings: Settings) -> bool:
+    services = ("user", "goods", "inventory", "order", "read")
+    named = [settings.dsn(service) is not None for service in services]
+    if any(named) and not all(named):
+        raise CannotStart("name a database for every service, or for none: TILLROLL_DSN names one for all")
+    return all(named)
+
+
+def _with_addresses(settings: Settings, servers: EmbeddedServers) -> Settings:
+    found = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
+    return settings.model_copy(update={name: value for name, value in found.items() if value})
+
+
+def _readiness(url: str) -> str:
+    """Empty when ready, else what is missing."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2):  # noqa: S310 - our own address
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read(500).decode(errors="replace")
+    except OSError as error:
+        return str(error)

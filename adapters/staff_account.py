@@ -1,0 +1,113 @@
+"""The first staff account: made with the logs, so that somebody can open the shop."""
+
+import os
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.argon2_passwords import Passwords
+from adapters.ids import SequenceIds, new_command_id, utc_now
+from adapters.key_files import email_key, token_key
+from adapters.paseto_key import MODE
+from adapters.paseto_tokens import Tokens
+from adapters.postgres_log import PostgresLog
+from adapters.settings import Settings
+from adapters.user_desk import DeskTerms, Registration, UserDesk
+from adapters.wiring import CODEC, CannotStart
+from domain.refusals import EmailTaken
+from domain.services import USER
+from domain.user import Role
+from orchestrator.ledger import Ledger
+
+DEFAULT_EMAIL: Final = "staff@tillroll.example"
+PASSWORD_FILE: Final = "staff-password"  # noqa: S105 - a name, not a password
+
+
+@dataclass(frozen=True, slots=True)
+class StaffAccount:
+    """`password` is None when it was chosen elsewhere and is not known here."""
+
+    email: str
+    password: str | None = field(repr=False)
+    is_new: bool
+
+
+def known_staff(settings: Settings) -> StaffAccount:
+    """The account that settings, or the file of an earlier start, tell of. Makes nothing."""
+    email = settings.staff_email or DEFAULT_EMAIL
+    return StaffAccount(email, settings.staff_password or _remembered(_file(settings)), is_new=False)
+
+
+async def ensure_staff(settings: Settings) -> StaffAccount:
+    """Makes the staff account unless its address is registered.
+
+    A password that no setting gives is made up and kept in the data folder for the tools of this
+    machine. Raises CannotStart, KeyFileError, psycopg.Error.
+    """
+    known = known_staff(settings)
+    password = known.password or secrets.token_urlsafe(18)
+    try:
+        await register(settings, email=known.email, password=password, role=Role.STAFF)
+    except EmailTaken:
+        return known
+    if settings.staff_password is None:
+        _remember(_file(settings), password)
+    return StaffAccount(known.email, password, is_new=True)
+
+
+async def register(settings: Settings, *, email: str, password: str, role: Role) -> int:
+    """Records a user straight into the user log and returns the id.
+
+    Raises EmailTaken, CannotStart for a bad address, KeyFileError, psycopg.Error.
+    """
+    dsn = settings.dsn("user")
+    if dsn is None:
+        raise CannotStart("no database for user: set TILLROLL_DSN, or run `tillroll up`")
+    async with AsyncExitStack() as stack:
+        ledger = _ledger(stack, settings, dsn)
+        pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+            dsn, min_size=1, max_size=1, open=False, kwargs={"autocommit": True}
+        )
+        await stack.enter_async_context(pool)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        tokens = Tokens(token_key(settings), environment=settings.environment, clock=utc_now)
+        terms = DeskTerms(email_key(settings), utc_now, new_command_id)
+        desk = UserDesk(ledger, tokens, passwords, terms)
+        user_id = await SequenceIds(pool, USER.log).new()
+        nickname = email.partition("@")[0][:64]
+        new = Registration(user_id, email, password, nickname, role=role)
+        try:
+            await desk.register(new)
+        except ValueError as error:
+            raise CannotStart(f"{email}: {error}") from error
+        return user_id
+
+
+def _ledger(stack: AsyncExitStack, settings: Settings, dsn: str) -> Ledger:
+    log = PostgresLog(dsn, USER.log)
+    stack.callback(log.close)
+    ledger = Ledger(USER, log, CODEC, max_waiting=settings.queue_limit)
+    stack.push_async_callback(ledger.close)
+    return ledger
+
+
+def _file(settings: Settings) -> Path:
+    return settings.data / PASSWORD_FILE
+
+
+def _remembered(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _remember(path: Path, password: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w") as file:
+        file.write(password + "\n")

@@ -1,0 +1,114 @@
+"""`tillroll audit`: do the books balance?"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from adapters.audit_run import audit, verdict_line
+from adapters.cli_reading import DataOption, JsonOption, addresses, console, told_in_one_line
+from orchestrator.audit import Checked, Finding, Report
+
+FINDINGS_EXIT: Final = 1
+SHOWN_FINDINGS: Final = 50
+SHOWN_UNFINISHED: Final = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command(name="audit")(audit_command)
+
+
+def audit_command(data: Path | None = DataOption, as_json: bool = JsonOption) -> None:
+    """Do the books balance? Every event and every read-model row is checked; nothing is changed.
+
+    Exit code 0: clean, 1: findings, 2: could not run.
+    """
+    with told_in_one_line():
+        dsns = addresses(data)
+        with _progress() as progress:
+            report = audit(dsns, progress)
+    if as_json:
+        body = {"clean": report.is_clean, "verdict": verdict_line(report), **msgspec.to_builtins(report)}
+        typer.echo(msgspec.json.format(msgspec.json.encode(body)).decode())
+    else:
+        show(report, console())
+    if not report.is_clean:
+        raise typer.Exit(FINDINGS_EXIT)
+
+
+def show(report: Report, out: Console) -> None:
+    """The report for a person."""
+    out.print(_checks_table(report, out))
+    if report.findings:
+        out.print(_findings_table(report, out))
+    if report.found > SHOWN_FINDINGS:
+        out.print(f"{report.found:,} findings in all; --json has more of them.")
+    for order in report.unfinished[:SHOWN_UNFINISHED]:
+        out.print(
+            f"Unfinished: order {order.order_id}, {order.step} since {order.since:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    if report.unfinished_count > SHOWN_UNFINISHED:
+        out.print(
+            f"{report.unfinished_count:,} unfinished orders in all. They owe something, that is no fault."
+        )
+    out.print(Text(verdict_line(report), style="bold green" if report.is_clean else "bold red"))
+
+
+def _checks_table(report: Report, out: Console) -> Table:
+    table = _table(out)
+    table.add_column("What was checked")
+    table.add_column("How many", justify="right", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    for checked in report.checks:
+        table.add_row(Text(checked.question), f"{checked.count:,} {checked.unit}", _verdict(checked))
+    return table
+
+
+def _verdict(checked: Checked) -> Text:
+    if checked.findings == 0:
+        return Text("ok", style="green")
+    return Text(f"{checked.findings:,} wrong", style="bold red")
+
+
+def _findings_table(report: Report, out: Console) -> Table:
+    table = _table(out)
+    table.add_column("Wrong with")
+    table.add_column("What is wrong")
+    table.add_column("Where", overflow="fold")
+    for finding in report.findings[:SHOWN_FINDINGS]:
+        table.add_row(Text(finding.subject), Text(finding.what), _where(finding))
+    return table
+
+
+def _where(finding: Finding) -> str:
+    return f"{finding.log}={finding.position}" if finding.log else ""
+
+
+def _table(out: Console) -> Table:
+    return Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each log on stderr, where a person looks; nothing otherwise."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def hear(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield hear

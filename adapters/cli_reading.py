@@ -1,0 +1,66 @@
+"""What the commands that only read the logs share: where the logs are, and how failures are told."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, get_args
+
+import typer
+from rich.console import Console
+
+from adapters.audit_run import CannotAudit
+from adapters.embedded_servers import NotRunning, read_running
+from adapters.postgres_log_reader import LogUnreadable
+from adapters.settings import Service, SettingError, load_settings
+
+COULD_NOT_RUN: Final = 2
+PIPE_WIDTH: Final = 100_000
+"""Columns where no person looks: nothing is cut or wrapped there."""
+
+DataOption = typer.Option(None, "--data", metavar="DIR", help="The data folder of the embedded servers.")
+JsonOption = typer.Option(False, "--json", help="Print JSON, for programs.")
+
+
+class BadArgument(Exception):
+    """What was typed is not what the command expects; the text says what that is."""
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Ends the command with exit code 2 and one line on stderr when it could not run."""
+    try:
+        yield
+    except (BadArgument, CannotAudit, LogUnreadable, NotRunning, SettingError) as error:
+        typer.echo(f"tillroll: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
+
+
+def addresses(data: Path | None) -> dict[str, str]:
+    """The address of each service's log and of the read models: as set, else of the running embedded server.
+
+    Raises SettingError; NotRunning where neither is there.
+    """
+    settings = load_settings()
+    services: tuple[Service, ...] = get_args(Service)
+    given = {service: settings.dsn(service) for service in services}
+    if all(given.values()):
+        return {service: dsn for service, dsn in given.items() if dsn}
+    embedded = _embedded_dsn(data or settings.data)
+    return {service: dsn or embedded for service, dsn in given.items()}
+
+
+def _embedded_dsn(data: Path) -> str:
+    advice = f"start it with `tillroll up --data {data}`, or set TILLROLL_DSN"
+    try:
+        dsn = read_running(data).dsn
+    except NotRunning as error:
+        raise NotRunning(f"{error}; {advice}") from None
+    if dsn is None:
+        raise NotRunning(f"the Tillroll on {data} runs no PostgreSQL of its own; {advice}")
+    return dsn
+
+
+def console() -> Console:
+    """For a person: as wide as the terminal, in colour; for a pipe: plain and never wrapped."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)

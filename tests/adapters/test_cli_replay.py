@@ -1,0 +1,204 @@
+"""The commands as an engineer types them: what they print, and how they say no."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from adapters import cli_audit, cli_replay
+from adapters.order_story import timeline_of
+from domain.services import INVENTORY, USER
+from domain.stock import StockReturned
+from domain.user import RegisterUser, Role
+from tests.adapters.stored_history import append, store
+from tests.shop_history import START, ShopHistory
+
+PAID_ORDER = """\
+Order 1   user 7   amount 849 (minor units)   paid   saga PAID
+2026-11-23 14:00:04 0.000 s customer 7 Cart filled with 2 goods, 4 units order=1 cmd-5
+2026-11-23 14:00:05 1.000 s customer 7 Order started: 2 goods, 4 units, amount 849; inventory to sell them\
+ order=2 cmd-6
+2026-11-23 14:00:06 1.000 s order saga Inventory sold 2 goods, 4 units\
+ goods 12: 3, now 7 on hand; goods 13: 1, now 9 on hand inventory=3 cmd-7
+2026-11-23 14:00:07 1.000 s inventory The stock is sold; payment awaited until 2026-11-23 14:30:07 UTC\
+ order=3 cmd-8
+2026-11-23 14:00:07 0.000 s inventory Order placed: 2 goods, 4 units, amount 849 order=4 cmd-8
+2026-11-23 14:00:07 0.000 s inventory What was ordered left the cart: 2 goods, 4 units order=5 cmd-8
+2026-11-23 14:00:08 1.000 s user 3 Paid 849 by alipay, trade T-1 order=6 cmd-9
+2026-11-23 14:00:08 0.000 s user 3 The end: paid order=7 cmd-9
+"""
+
+
+@pytest.fixture
+def shop() -> ShopHistory:
+    """Order 1 is paid, 2 is being sold, 900 was sold by hand."""
+    shop = ShopHistory()
+    shop.stocked(12, 10)
+    shop.stocked(13, 10, price=99)
+    shop.placed("1", [(12, 3), (13, 1)])
+    shop.paid("1")
+    shop.started("2", [(12, 1)])
+    return shop
+
+
+@pytest.fixture
+def dsns(shop: ShopHistory, fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("TILLROLL_DSN", fresh_database)
+    return store(shop, fresh_database)
+
+
+def tillroll(*words: str) -> Result:
+    app = typer.Typer()
+    cli_audit.register(app)
+    app.add_typer(cli_replay.app, name="replay")
+    return CliRunner().invoke(app, list(words))
+
+
+def squeezed(text: str) -> str:
+    return "".join(" ".join(line.split()) + "\n" for line in text.splitlines())
+
+
+@pytest.mark.usefixtures("dsns")
+def test_replay_order_tells_the_story_one_line_a_step_in_a_pipe() -> None:
+    result = tillroll("replay", "order", "1")
+    assert result.exit_code == 0
+    lines = squeezed(result.stdout).splitlines()
+    assert lines[0] == squeezed(PAID_ORDER).splitlines()[0]
+    assert lines[2:] == squeezed(PAID_ORDER).splitlines()[1:]
+
+
+@pytest.mark.usefixtures("dsns")
+def test_replay_order_says_what_an_unfinished_order_waits_for() -> None:
+    result = tillroll("replay", "order", "2")
+    assert (
+        "Waits for inventory's answer whether it sold 1 goods, 1 unit, since 2026-11-23 14:00:10;"
+        " next try at 2026-11-23 14:00:11" in result.stdout
+    )
+
+
+@pytest.mark.usefixtures("dsns")
+def test_replay_order_as_json_has_the_same_story() -> None:
+    story = json.loads(tillroll("replay", "order", "2", "--json").stdout)
+    assert (story["order_id"], story["step"], story["status"]) == ("2", "SELLING", "NONE")
+    assert story["waiting"]["since"] == "2026-11-23T14:00:10Z"
+    assert [entry["event"] for entry in story["entries"]] == ["CartReplaced", "OrderStarted"]
+
+
+async def test_timeline_of_gives_times_and_none_for_an_unknown_order(dsns: dict[str, str]) -> None:
+    entries = await timeline_of(dsns, "1")
+    assert entries is not None
+    assert entries[-1]["what"] == "The end: paid"
+    assert entries[0]["at"] > START
+    assert await timeline_of(dsns, "4") is None
+
+
+@pytest.mark.usefixtures("dsns")
+def test_replay_stream_shows_events_and_state_as_of_then() -> None:
+    now = json.loads(tillroll("replay", "stream", "stock-12", "--json").stdout)
+    assert (now["log"], now["state"]) == ("inventory", {"on_hand": 7, "version": 2})
+    for then in (("--version", "1"), ("--at", "2026-11-23T14:00:05Z")):
+        before = json.loads(tillroll("replay", "stream", "stock-12", "--json", *then).stdout)
+        assert before["state"] == {"on_hand": 10, "version": 1}
+    text = tillroll("replay", "stream", "stock-12").stdout
+    assert "StockSold" in text
+    assert '"on_hand": 7' in text
+
+
+def test_replay_stream_hides_password_hashes(
+    shop: ShopHistory, fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = RegisterUser(7, "ann@example.org", "d", "Ann", None, Role.CUSTOMER, "$argon2id$secret")
+    shop.tell(USER, register)
+    store(shop, fresh_database)
+    monkeypatch.setenv("TILLROLL_DSN", fresh_database)
+    for words in (("stream", "user-7"), ("stream", "user-7", "--json")):
+        assert "argon2id" not in tillroll("replay", *words).stdout
+
+
+@pytest.mark.usefixtures("dsns")
+@pytest.mark.parametrize(
+    ("words", "exit_code", "line"),
+    [
+        (("order", "4"), 1, "tillroll: there is no order 4"),
+        (
+            ("order", "x1"),
+            2,
+            "tillroll: order id 'x1': expected a whole number from 1 to 9223372036854775807",
+        ),
+        (("order", "9" * 30), 2, f"tillroll: order id '{'9' * 30}': expected a whole number from 1 to "),
+        (("order", "²"), 2, "tillroll: order id '²': expected"),
+        (("stream", "stock-99"), 1, "tillroll: there is no stream stock-99"),
+        (
+            ("stream", "stock-12", "--at", "2020-01-01T00:00:00Z"),
+            1,
+            "tillroll: there is no stream stock-12 at",
+        ),
+        (("stream", "stock-12", "--version", "9"), 1, "tillroll: stream stock-12 has 2 events only"),
+        (("stream", "stocks-12"), 2, "tillroll: stream 'stocks-12': expected one of cart, "),
+        (("stream", "stock"), 2, "tillroll: stream 'stock': expected one of cart, "),
+        (("stream", "stock-12", "--at", "noon"), 2, "tillroll: --at 'noon': expected a time with its zone"),
+        (("stream", "stock-12", "--at", "2026-11-23T14:03:00"), 2, "tillroll: --at '2026-11-23T14:03:00': "),
+        (("stream", "stock-12", "--version", "-1"), 2, "tillroll: --version '-1': expected a whole number"),
+        (
+            ("stream", "stock-12", "--version", "1", "--at", "2026-11-23T14:03:00Z"),
+            2,
+            "tillroll: --at and --version exclude each other",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_said_in_one_line(
+    words: tuple[str, ...], exit_code: int, line: str
+) -> None:
+    result = tillroll("replay", *words)
+    assert result.exit_code == exit_code
+    assert result.stdout == ""
+    assert result.stderr.startswith(line)
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("audit",), ("replay", "order", "1"), ("replay", "stream", "cart-1")])
+def test_no_server_running_is_said_in_one_line_with_advice(words: tuple[str, ...], tmp_path: Path) -> None:
+    result = tillroll(*words, "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert f"no Tillroll runs on the data folder {tmp_path}; start it with `tillroll up" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("audit",), ("replay", "order", "1")])
+def test_a_server_that_is_not_there_is_said_in_one_line(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLROLL_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    result = tillroll(*words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("tillroll: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("dsns")
+def test_a_clean_audit_exits_0_and_names_what_it_checked() -> None:
+    result = tillroll("audit")
+    assert result.exit_code == 0
+    assert "Stock adds up for every goods" in result.stdout
+    assert "Unfinished: order 2, SELLING since 2026-11-23 14:00:10 UTC" in result.stdout
+    assert "The books balance: " in result.stdout
+
+
+def test_findings_exit_1_and_are_named(
+    shop: ShopHistory, dsns: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = shop.plant(INVENTORY, "stock-12", StockReturned("1", 1, 8))
+    with psycopg.connect(dsns["inventory"]) as connection:
+        append(connection, "inventory", shop.logs["inventory"][-1:])
+    result = tillroll("audit")
+    assert result.exit_code == 1
+    assert "THE BOOKS DO NOT BALANCE: 1 finding" in result.stdout
+    assert f"inventory={place}" in result.stdout
+    report = json.loads(tillroll("audit", "--json").stdout)
+    assert (report["clean"], report["found"]) == (False, 1)
+    assert report["findings"][0]["subject"] == "order 1"
+    monkeypatch.setenv("TILLROLL_DSN", "nonsense=")
+    assert tillroll("audit").exit_code == 2

@@ -4,10 +4,12 @@ from typing import Final
 
 import psycopg
 
+from adapters.api_client import BadApiAddress
 from adapters.embedded_servers import NotRunning
 from adapters.paseto_key import KeyFileError
 from adapters.postgres_migrate import NoDatabase
-from adapters.retail_plan import RetailFileError
+from adapters.retail_file import RetailFileError
+from adapters.retail_load import LoadError
 from adapters.server_account import EmbeddedServerError
 from adapters.settings import SettingError
 from adapters.wiring import CannotStart
@@ -20,6 +22,8 @@ OPERATOR_ERRORS: Final = (
     NoDatabase,
     CannotStart,
     RetailFileError,
+    LoadError,
+    BadApiAddress,
     psycopg.Error,
 )
 

@@ -91,9 +91,10 @@ class _Lines:
             self.number += 1
             if len(raw) == LINE_LIMIT:
                 raise _BadLine(f"found a line of {LINE_LIMIT:,} bytes or more, expected rows of csv text")
-            if b"\0" in raw:
+            text = (raw.removeprefix(_BOM) if self.number == 1 else raw).decode()
+            if "\0" in text:
                 raise _BadLine("found a NUL byte, expected csv text")
-            yield (raw.removeprefix(_BOM) if self.number == 1 else raw).decode()
+            yield text
 
 
 def slice_path() -> Path:

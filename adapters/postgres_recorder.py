@@ -8,14 +8,16 @@ Differences from its parent, each for a reason:
   ledger asks the log instead (`select_position`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Connection, Cursor, errors
+from psycopg import Connection, errors
 from psycopg.rows import DictRow, tuple_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 ARRAY_TYPES: Final = {"text": "text[]", "uuid": "uuid[]"}
 
@@ -44,7 +46,7 @@ class ArrayRecorder(PostgresApplicationRecorder):
             "ids": SQL(ARRAY_TYPES[datastore.originator_id_type]),
         }
         self._lock_key = f"{datastore.schema}.{events_table_name}"
-        self._notify = SQL("NOTIFY {}").format(Identifier(self.channel_name))
+        self._begin = SQL(_BEGIN).format(key=Literal(self._lock_key), channel=Identifier(self.channel_name))
         self._insert = SQL(_INSERT).format(**names)
         self._select_since = SQL(_SELECT_SINCE).format(**names)
         self._select_position = SQL(_SELECT_POSITION).format(**names)
@@ -68,25 +70,28 @@ class ArrayRecorder(PostgresApplicationRecorder):
     def _append(
         self, conn: Connection[DictRow], stored_events: Sequence[StoredEvent], expect: Mapping[str, int]
     ) -> Sequence[int]:
-        failure: Exception | None = None
-        ids: list[int] = []
-        with conn.pipeline() as pipeline, conn.transaction():
-            checks = conn.cursor()
-            checks.execute(_LOCK, (self._lock_key,), prepare=True)
+        """Three round trips, four with `expect`.
+
+        Not by psycopg's pipeline, as the library does it: a pipeline whose data does not fit into the
+        socket's buffer waits for an answer to what it has not sent, for ever (seen at 1,000 events).
+        """
+        with self._transaction(conn), conn.cursor(row_factory=tuple_row) as cursor:
             if expect:
-                checks.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
-            inserts = conn.cursor(row_factory=tuple_row)
-            inserts.execute(self._insert, _columns(stored_events), prepare=True)
-            checks.execute(self._notify)
-            try:
-                # The error must show here: a pipeline that ends with one pending hides which it was.
-                pipeline.sync()
-                ids = [row[0] for row in inserts.fetchall()]
-            except Exception as error:  # noqa: BLE001 - raised again below, outside of the pipeline
-                failure = error
-        if failure is not None:
-            raise failure
-        return ids
+                cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
+            cursor.execute(self._insert, _columns(stored_events), prepare=True)
+            return [row[0] for row in cursor.fetchall()]
+
+    @contextmanager
+    def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:
+        """Holds the log's lock from before the first id is taken until the commit."""
+        conn.execute(self._begin)
+        try:
+            yield
+        except BaseException:
+            with suppress(psycopg.Error):
+                conn.execute("ROLLBACK")
+            raise
+        conn.execute("COMMIT")
 
     def select_since(self, since: Mapping[str, int]) -> list[tuple[str, int, str, bytes, int]]:
         """Events of many streams after the given versions: (stream, version, topic, state, id)."""
@@ -107,9 +112,6 @@ class ArrayRecorder(PostgresApplicationRecorder):
             row = cursor.fetchone()
             return None if row is None else int(row["notification_id"])
 
-    def _lock_table(self, curs: Cursor[DictRow]) -> None:
-        curs.execute(_LOCK, (self._lock_key,), prepare=True)
-
 
 class LogRecorder(ArrayRecorder):
     """The recorder of our logs: whatever name an Application has, the table is `events`."""
@@ -129,6 +131,9 @@ def _columns(stored_events: Sequence[StoredEvent]) -> tuple[list[Any], list[int]
 
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+
+# Without parameters, so all of it travels in one message.
+_BEGIN: Final = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)); NOTIFY {channel}"
 
 _INSERT: Final = (
     "INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"

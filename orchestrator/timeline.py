@@ -1,9 +1,10 @@
 """What happened to one order: one causal story over two logs, oldest first, in words of the shop.
 
-Two services have two clocks, so time alone could show an effect before its cause. Each kind of event names
-the kinds that cause it, and none is told earlier than those.
+Two services have two clocks, so time alone could show an effect before its cause. What a service did because
+it heard of the other is told after that, whatever the clocks say.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,32 +52,19 @@ class Waiting:
     last_error: str | None
 
 
-CAUSES: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
-    cart.CartReplaced: (),
-    cart.CartLinePut: (),
-    cart.CartLineRemoved: (),
-    saga.OrderStarted: (cart.CartReplaced, cart.CartLinePut, cart.CartLineRemoved),
+HEARD: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
     sale.Sold: (saga.OrderStarted,),
     sale.SellRefused: (saga.OrderStarted,),
-    saga.Resent: (saga.OrderStarted,),
     saga.SellConfirmed: (sale.Sold,),
-    order.OrderPlaced: (saga.SellConfirmed,),
-    cart.CheckedOut: (order.OrderPlaced,),
-    order.OrderPaid: (order.OrderPlaced,),
-    saga.PaymentTaken: (order.OrderPaid,),
-    saga.SellUnanswered: (saga.OrderStarted,),
-    saga.PaymentLapsed: (order.OrderPlaced,),
-    saga.OrderCancelled: (saga.OrderStarted,),
-    order.OrderClosed: (saga.PaymentLapsed, saga.OrderCancelled),
-    sale.RolledBack: (sale.Sold, saga.SellUnanswered, saga.PaymentLapsed, saga.OrderCancelled),
-    sale.RollbackBarred: (saga.SellUnanswered, saga.OrderCancelled),
     saga.SellDenied: (sale.SellRefused, sale.RollbackBarred),
+    sale.RolledBack: (saga.SellUnanswered, saga.PaymentLapsed, saga.OrderCancelled),
+    sale.RollbackBarred: (saga.SellUnanswered, saga.OrderCancelled),
     saga.ReturnConfirmed: (sale.RolledBack, sale.RollbackBarred),
-    order.RefundDue: (order.OrderClosed,),
 }
-"""Every kind of event that is told, after those that cause it: the order decides between equal times."""
+"""What one service does because of what it heard of the other: it is told after that."""
 
-RANK: Final[Mapping[type[Any], int]] = {kind: rank for rank, kind in enumerate(CAUSES)}
+BY_HAND: Final = "user-"
+"""How a caller's name begins who is a person: what a person does waits for no message."""
 
 
 def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
@@ -145,15 +133,39 @@ def _shopping(order_id: str, own: list[Recorded], known: list[Recorded]) -> tupl
 
 
 def _by_cause(events: list[Recorded]) -> list[Recorded]:
-    """By time, but none before what caused it: an event counts as late as the latest of its causes."""
-    latest: dict[type[Any], datetime] = {}
-    placed: list[tuple[datetime, int, int, Recorded]] = []
-    for recorded in sorted(events, key=lambda e: (RANK[type(e.event)], e.position)):
-        kind = type(recorded.event)
-        moment = max([recorded.cause.at, *(latest[cause] for cause in CAUSES[kind] if cause in latest)])
-        latest[kind] = max(moment, latest.get(kind, moment))
-        placed.append((moment, RANK[kind], recorded.position, recorded))
-    return [recorded for *_, recorded in sorted(placed, key=lambda place: place[:3])]
+    """Each log in its own order; between the two, causes before effects, else the earlier first."""
+    orders, sales = _log_of(events, sold=False), _log_of(events, sold=True)
+    told: list[Recorded] = []
+    while orders and sales:
+        waits = (_must_wait(orders[0], sales), _must_wait(sales[0], orders))
+        earlier = orders[0].cause.at <= sales[0].cause.at
+        orders_next = not waits[0] if waits[0] != waits[1] else earlier
+        told += _commit(orders if orders_next else sales)
+    return [*told, *orders, *sales]
+
+
+def _commit(log: deque[Recorded]) -> list[Recorded]:
+    """The next events of one command: they were recorded together, so nothing came in between."""
+    together = [log.popleft()]
+    while log and log[0].cause.command_id == together[0].cause.command_id:
+        together.append(log.popleft())
+    return together
+
+
+def _log_of(events: list[Recorded], *, sold: bool) -> deque[Recorded]:
+    own = (event for event in events if _is_sale(event) == sold)
+    return deque(sorted(own, key=lambda event: event.position))
+
+
+def _must_wait(recorded: Recorded, others: Iterable[Recorded]) -> bool:
+    """Whether it was caused by something that is not told yet."""
+    if recorded.cause.caller.startswith(BY_HAND):
+        return False
+    return any(type(other.event) in HEARD.get(type(recorded.event), ()) for other in others)
+
+
+def _is_sale(recorded: Recorded) -> bool:
+    return streams.category(recorded.originator_id) == "sale"
 
 
 # words
@@ -169,7 +181,7 @@ def _entry(recorded: Recorded, owner: int, seconds: float, detail: str) -> Entry
         detail=detail,
         event=NAMES[type(event)],
         command_id=cause.command_id,
-        log="inventory" if streams.category(recorded.originator_id) == "sale" else "order",
+        log="inventory" if _is_sale(recorded) else "order",
         position=recorded.position,
     )
 

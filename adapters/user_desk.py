@@ -134,9 +134,9 @@ class UserDesk:
             raise NoSuchUser
         return user
 
-    async def change_profile(self, user_id: int, *, nickname: str | None, gender: str | None) -> Seen:
-        """None leaves a field as it is. Raises NoSuchUser."""
-        return _seen(user_id, await self._submit(ChangeProfile(user_id, nickname, gender), user_id))
+    async def change_profile(self, change: ChangeProfile) -> Seen:
+        """Raises NoSuchUser."""
+        return _seen(change.user_id, await self._submit(change, change.user_id))
 
     async def change_password(self, change: ChangeProfile, *, current: str, new: str) -> Seen:
         """The password, and what else `change` names, in one commit.

@@ -1,0 +1,65 @@
+"""The HTTP application: routes, errors, documentation, made of the parts that the composition root gives."""
+
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from adapters import (
+    http_cart,
+    http_goods,
+    http_inventory,
+    http_ops,
+    http_orders,
+    http_sagas,
+    http_users,
+)
+from adapters.http_documents import openapi_of
+from adapters.http_edge import Edge
+from adapters.http_errors import answer_problems
+from adapters.http_metrics import HttpMetrics
+from adapters.http_parts import HttpParts
+from adapters.http_positions import Positions
+
+__all__ = ["HttpParts", "create_app"]
+
+# Routes are matched in this order, so the busiest come first.
+ROUTERS: Final = (
+    http_cart.router,
+    http_orders.router,
+    http_inventory.router,
+    http_goods.router,
+    http_users.router,
+    http_sagas.router,
+    http_ops.router,
+)
+
+DESCRIPTION: Final = """\
+The order back end of a shop: carts, stock and orders, event-sourced.
+
+Money is an integer of minor units; times are RFC 3339, UTC; order ids are decimal strings. Errors are
+RFC 9457 problems whose `type` is `urn:tillroll:<name>`. A write answers `Tillroll-Position`; a read that
+sends it as `Tillroll-After` sees at least that. Unknown fields and parameters are refused.
+"""
+
+
+def create_app(parts: HttpParts) -> FastAPI:
+    """The ASGI application. It starts and stops nothing: the parts belong to the composition root."""
+    app = FastAPIOffline(
+        title="Tillroll",
+        version=version("tillroll"),
+        description=DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.state.positions = Positions(parts.queries)
+    app.state.metrics = HttpMetrics()
+    for router in ROUTERS:
+        # Not include_router: that would match every request twice.
+        app.router.routes.extend(router.routes)
+    answer_problems(app)
+    app.add_middleware(Edge, metrics=app.state.metrics)
+    app.openapi = openapi_of(app)  # type: ignore[method-assign]  # as FastAPI's own documentation does it
+    return app

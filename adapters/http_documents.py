@@ -1,0 +1,220 @@
+"""The OpenAPI document: what every route says of itself, and what holds for all of them.
+
+A route names its answer and its own refusals (`documents`). What follows from the role table, from
+having a body or from being a read is added here, so no route can forget to say it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from adapters.http_auth import WHO
+from adapters.http_errors import (
+    PROBLEM_JSON,
+    BadHeader,
+    BadJson,
+    Behind,
+    Forbidden,
+    Internal,
+    Invalid,
+    NotJson,
+    TooLarge,
+    Unauthorized,
+    document,
+)
+from adapters.http_examples import FACTS
+from adapters.http_positions import AFTER_HEADER, POSITION_HEADER
+from domain.refusals import KeyReused, Overloaded, Refusal, Unavailable
+
+METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
+SCHEME: Final = "paseto"
+
+KEY_PARAMETER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Same key, same request: one effect, and for 7 days one answer, byte for byte.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+}
+PREFER_PARAMETER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`wait=N`: seconds to wait for the outcome, 0 to 30; 5 without it (RFC 7240).",
+    "schema": {"type": "string"},
+    "example": "wait=10",
+}
+AFTER_PARAMETER: Final = {
+    "name": AFTER_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A `Tillroll-Position`: see at least that, waiting up to 2 s.",
+    "schema": {"type": "string"},
+    "example": "order=1024",
+}
+POSITION: Final = {
+    "description": "Where the write stands, `<log>=<n>`; give it to `Tillroll-After`.",
+    "schema": {"type": "string"},
+    "example": "order=1024",
+}
+PROBLEM_SCHEMA: Final = {
+    "type": "object",
+    "description": "RFC 9457. `type` is what programs match; some types have more fields.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:tillroll:<name>"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+    "additionalProperties": True,
+}
+
+
+def documents(
+    summary: str,
+    answer: Any,
+    status: int = 200,
+    *,
+    refuses: Sequence[type[Refusal]] = (),
+    keyed: bool = False,
+    also: Mapping[int | str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What a route says of itself, as keyword arguments of the router.
+
+    `answer`: the model of its body, None without one. `keyed`: takes an Idempotency-Key.
+    """
+    own = (*refuses, KeyReused) if keyed else refuses
+    return {
+        "summary": summary,
+        "status_code": status,
+        "response_model": answer,
+        "responses": {**_problems(own), **(also or {})},
+        "openapi_extra": {"parameters": [KEY_PARAMETER]} if keyed else {},
+    }
+
+
+def answers_with(model: type[BaseModel], description: str) -> dict[str, Any]:
+    """One more answer, for `also`."""
+    return {"model": model, "description": description}
+
+
+def _problems(kinds: Iterable[type[Refusal]]) -> dict[int | str, dict[str, Any]]:
+    """Refusals by status, each with its example."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        shown = document(kind(**FACTS.get(kind, {})))
+        response = responses.setdefault(shown["status"], {"description": "", "content": {}})
+        content = response["content"].setdefault(PROBLEM_JSON, _problem_content())
+        content["examples"][kind.name] = {"summary": kind.message(), "value": shown}
+        response["description"] = ", ".join(content["examples"])
+    return responses
+
+
+def _problem_content() -> dict[str, Any]:
+    return {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+
+
+# the whole document
+
+
+def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The function that FastAPI asks for its document; made once, then kept."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            _complete(made)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    return openapi
+
+
+def _complete(made: dict[str, Any]) -> None:
+    components = made["components"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(unused, None)
+    components["schemas"]["Problem"] = PROBLEM_SCHEMA
+    components["securitySchemes"] = {
+        SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "PASETO v4.public"}
+    }
+    for path, operations in made["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(operation, method.upper(), path)
+            _show_examples(operation, components["schemas"])
+
+
+def _complete_operation(operation: dict[str, Any], method: str, path: str) -> None:
+    who = WHO[method, path]
+    is_api = path.startswith("/v1/")
+    if who is not None:
+        operation["security"] = [{SCHEME: []}]
+        operation["description"] = "Roles: " + ", ".join(role.name.lower() for role in sorted(who)) + "."
+    if is_api and method == "GET":
+        operation.setdefault("parameters", []).append(AFTER_PARAMETER)
+    if is_api and method != "GET":
+        _add_position(operation)
+    responses = operation["responses"]
+    # The framework's own way to say 422 is not how it is said here.
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
+    _merge(responses, _problems(_common(operation, method, path)))
+
+
+def _common(operation: Mapping[str, Any], method: str, path: str) -> list[type[Refusal]]:
+    """What may happen on this route because of what it is, whatever it does."""
+    who = WHO[method, path]
+    is_api = path.startswith("/v1/")
+    kinds: list[type[Refusal]] = [Internal]
+    if who is not None:
+        kinds += [Unauthorized, Forbidden]
+    if "requestBody" in operation:
+        kinds += [BadJson, TooLarge, NotJson]
+    if "requestBody" in operation or operation.get("parameters"):
+        kinds.append(Invalid)
+    if _has_header(operation):
+        kinds.append(BadHeader)
+    if is_api:
+        kinds += [Unavailable, Behind if method == "GET" else Overloaded]
+    return kinds
+
+
+def _has_header(operation: Mapping[str, Any]) -> bool:
+    return any(parameter["in"] == "header" for parameter in operation.get("parameters", ()))
+
+
+def _add_position(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            response.setdefault("headers", {})[POSITION_HEADER] = POSITION
+
+
+def _merge(responses: dict[str, Any], more: Mapping[int | str, Mapping[str, Any]]) -> None:
+    for status, response in more.items():
+        known = responses.setdefault(str(status), {"description": "", "content": {}})
+        shown = response["content"][PROBLEM_JSON]
+        content = known["content"].setdefault(PROBLEM_JSON, {**shown, "examples": {}})
+        content["examples"] |= shown["examples"]
+        known["description"] = ", ".join(content["examples"])
+
+
+def _show_examples(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
+    """A body or answer shows the example of its model."""
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    for content in (body.get("content", {}).get("application/json") for body in bodies):
+        if content is not None:
+            shown = [*_examples(content["schema"], schemas)]
+            if shown:
+                content["example"] = shown[0]
+
+
+def _examples(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterable[Any]:
+    for one in schema.get("anyOf", [schema]):
+        yield from schemas[one["$ref"].rpartition("/")[2]]["examples"] if "$ref" in one else ()

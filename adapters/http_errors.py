@@ -1,0 +1,218 @@
+"""Everything that is answered as a problem (RFC 9457): its status, its name, and what else it says.
+
+    400 bad-json bad-header      401 unauthorized bad-credentials      403 forbidden
+    404 not-found, Absent        405 method-not-allowed                409 Clash
+    413 body-too-large           415 not-json                          422 invalid, Unfit
+    429 too-many-attempts        500 internal                          503 Busy, behind, not-ready
+
+A refusal's docstring is the detail, its facts become fields. Nothing internal is ever told.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+import psycopg
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.cursors import BadCursor
+from adapters.http_invalid import Wrong, in_plain_words, is_malformed_json
+from adapters.paseto_tokens import TokenRefused
+from adapters.postgres_queries import ReadsUnavailable
+from adapters.user_attempts import TooManyAttempts
+from adapters.user_desk import BadCredentials
+from domain.refusals import Absent, Busy, Clash, Refusal, Unavailable, Unfit
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+"""What a busy shop asks its callers to wait, in seconds."""
+
+
+class Problem(Refusal):
+    """Something is wrong with the request itself, before anything was decided."""
+
+    status: ClassVar[int] = 400
+
+
+class NotFound(Problem):
+    """There is nothing at this address."""
+
+    name, status = "not-found", 404
+
+
+class MethodNotAllowed(Problem):
+    """This address does not take this method."""
+
+    name, status = "method-not-allowed", 405
+
+
+class BadJson(Problem):
+    """The body is not JSON."""
+
+    name, status = "bad-json", 400
+
+
+class BadHeader(Problem):
+    """A header of the request cannot be understood."""
+
+    name, status = "bad-header", 400
+
+
+class Unauthorized(Problem):
+    """A valid access token is needed: Authorization: Bearer <token>."""
+
+    name, status = "unauthorized", 401
+
+
+class Forbidden(Problem):
+    """Your role does not allow this."""
+
+    name, status = "forbidden", 403
+
+
+class TooLarge(Problem):
+    """The body is larger than 1 MiB."""
+
+    name, status = "body-too-large", 413
+
+
+class NotJson(Problem):
+    """The body must be sent as Content-Type: application/json."""
+
+    name, status = "not-json", 415
+
+
+class Invalid(Problem):
+    """Some fields of the request are wrong."""
+
+    name, status = "invalid", 422
+
+
+class Internal(Problem):
+    """Something went wrong on our side; the id stands in our log."""
+
+    name, status = "internal", 500
+
+
+class Behind(Problem):
+    """The read models are not as far as Tillroll-After asks, and did not get there in 2 s; try again."""
+
+    name, status = "behind", 503
+
+
+class NotReady(Problem):
+    """Some part of the shop does not work."""
+
+    name, status = "not-ready", 503
+
+
+STATUS: Final[Mapping[type[Refusal], int]] = {
+    BadCredentials: 401,
+    TooManyAttempts: 429,
+    Absent: 404,
+    Clash: 409,
+    Unfit: 422,
+    Busy: 503,
+}
+
+
+def status_of(kind: type[Refusal]) -> int:
+    if issubclass(kind, Problem):
+        return kind.status
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def document(refusal: Refusal) -> dict[str, Any]:
+    """The problem document of a refusal; the same refusal always gives the same bytes."""
+    return {
+        "type": f"urn:tillroll:{refusal.name}",
+        "title": refusal.name.replace("-", " ").capitalize(),
+        "status": status_of(type(refusal)),
+        "detail": refusal.message(),
+        **refusal.facts,
+    }
+
+
+def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that says a refusal."""
+    content = document(refusal)
+    own = {**_own_headers(content["status"], refusal), **(headers or {})}
+    return Response(msgspec.json.encode(content), content["status"], own, PROBLEM_JSON)
+
+
+def _own_headers(status: int, refusal: Refusal) -> dict[str, str]:
+    if status in (429, 503):
+        return {"Retry-After": str(refusal.facts.get("retry_after_s", RETRY_AFTER_S))}
+    if isinstance(refusal, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="tillroll"'}
+    return {}
+
+
+# handlers
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return problem(error)
+
+
+async def _token_refused(request: Request, error: Exception) -> Response:
+    # One line, so that guessing shows in the log; never the token itself.
+    logger.warning("token refused: %s, %s %s", error, request.method, request.url.path)
+    return problem(Unauthorized())
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    if is_malformed_json(errors):
+        return problem(BadJson(errors=[in_plain_words(errors[0])]))
+    return problem(Invalid(errors=[in_plain_words(each) for each in errors]))
+
+
+async def _bad_cursor(_request: Request, _error: Exception) -> Response:
+    return problem(Invalid(errors=[Wrong("query.cursor", "is not a cursor of this list")]))
+
+
+async def _database_away(_request: Request, error: Exception) -> Response:
+    logger.warning("a read model or an id could not be had: %s", error)
+    return problem(Unavailable())
+
+
+async def _framework_said_no(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            return problem(NotFound())
+        case 405:
+            return problem(MethodNotAllowed(), {"Allow": ", ".join(_methods_here(request))})
+        case 413:
+            return problem(TooLarge())
+        case _:
+            # What is left is a body that the framework could not read, such as endless nesting.
+            return problem(BadJson())
+
+
+def _methods_here(request: Request) -> list[str]:
+    """Every method this address takes; the framework names those of one route only."""
+    routes = [r for r in request.app.routes if getattr(r, "path_regex", None) and getattr(r, "methods", None)]
+    here = (r.methods for r in routes if r.path_regex.match(request.url.path))
+    return sorted({method for methods in here for method in methods})
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Every error of the application is answered as a problem document."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(TokenRefused, _token_refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(BadCursor, _bad_cursor)
+    app.add_exception_handler(HTTPException, _framework_said_no)
+    app.add_exception_handler(ReadsUnavailable, _database_away)
+    app.add_exception_handler(psycopg.OperationalError, _database_away)

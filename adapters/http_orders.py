@@ -1,0 +1,212 @@
+"""Orders: placed through the saga, read, paid, cancelled."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from adapters.http_bodies import NewOrder, NewPayment
+from adapters.http_call import REPLAYED_HEADER, Call, GuardedRoute, answer
+from adapters.http_documents import PREFER_PARAMETER, answers_with, documents
+from adapters.http_errors import problem
+from adapters.http_fields import DEFAULT_PAGE, Cursor, Limit, PathOrderId, Status
+from adapters.http_metrics import HttpMetrics
+from adapters.http_models import OrderAnswer, OrderPage, Timeline, UndecidedAnswer
+from adapters.http_order_answers import (
+    order_as_placed,
+    order_never_placed,
+    order_now,
+    preferred_wait_s,
+    why_closed,
+    why_refused,
+)
+from domain import streams
+from domain.order import Contact, Order, OrderStatus, Payment, PayOrder
+from domain.refusals import (
+    AlreadyPaid,
+    AlreadyReturned,
+    AmountTooLarge,
+    CartChanged,
+    CartEmpty,
+    GoodsUnavailable,
+    NoSuchOrder,
+    OrderAlreadyClosed,
+    Refusal,
+    StockShort,
+    WrongAmount,
+)
+from domain.saga import CancelOrder, Saga, Step
+from orchestrator.checkout import Placing
+
+LOG = "order"
+
+UNDECIDED: dict[int | str, Any] = {
+    202: answers_with(UndecidedAnswer, "Recorded, and not decided yet; see `Location`")
+}
+PLACING_REFUSALS: tuple[type[Refusal], ...] = (
+    StockShort,
+    AlreadyReturned,
+    CartEmpty,
+    CartChanged,
+    GoodsUnavailable,
+    AmountTooLarge,
+    OrderAlreadyClosed,
+)
+
+router = APIRouter(route_class=GuardedRoute, tags=["orders"])
+
+
+def _documents_placing() -> dict[str, Any]:
+    own = documents(
+        "Place an order of the checked cart items",
+        OrderAnswer,
+        201,
+        refuses=PLACING_REFUSALS,
+        keyed=True,
+        also=UNDECIDED,
+    )
+    own["openapi_extra"]["parameters"].append(PREFER_PARAMETER)
+    return own
+
+
+@router.post("/v1/orders", **_documents_placing())
+async def place(call: Call, body: NewOrder) -> Response:
+    wait_s = preferred_wait_s(call.headers.get("prefer"))
+    use = await call.key_use()
+    try:
+        placing = await call.parts.checkout.place(
+            user_id=call.caller.user_id,
+            contact=Contact(body.address, body.signer_name, body.signer_mobile, body.post),
+            use=use,
+            cause=call.cause(),
+            wait_s=wait_s,
+        )
+    except Refusal as refusal:
+        _metrics(call).refused(refusal.name)
+        raise
+    headers = await call.wrote(LOG, placing.position)
+    if placing.replayed:
+        headers[REPLAYED_HEADER] = "true"
+    else:
+        _count(call, placing)
+    if placing.order.placed is not None:
+        return answer(order_as_placed(placing.order.placed), 201, headers)
+    return _not_placed(placing.saga, headers)
+
+
+@router.get("/v1/orders", **documents("Orders, the newest first; customers see their own", OrderPage))
+async def page(
+    call: Call, status: Status = None, limit: Limit = DEFAULT_PAGE, cursor: Cursor = None
+) -> Response:
+    user_id = call.caller.user_id if call.caller.sees_own_only else None
+    items, next_cursor = await call.parts.queries.orders_page(user_id, status, limit, cursor)
+    return answer({"items": items, "next_cursor": next_cursor})
+
+
+@router.get(
+    "/v1/orders/{order_id}",
+    **documents(
+        "One order",
+        OrderAnswer,
+        refuses=(NoSuchOrder, StockShort, AlreadyReturned, OrderAlreadyClosed),
+        also=UNDECIDED,
+    ),
+)
+async def one(call: Call, order_id: PathOrderId) -> Response:
+    order = await call.parts.queries.order(order_id)
+    if order is not None:
+        _must_see(call, order["user_id"])
+        return answer(order)
+    # Not in the read model: not there yet, undecided, refused, or never heard of. The log knows.
+    placing = await call.parts.checkout.outcome(order_id, 0.0)
+    if placing is None:
+        raise NoSuchOrder
+    _must_see(call, placing.saga.user_id)
+    if placing.order.placed is not None:
+        return answer(order_now(placing.order))
+    return _not_placed(placing.saga, {})
+
+
+@router.post(
+    "/v1/orders/{order_id}/payment",
+    **documents(
+        "Take note of a payment",
+        OrderAnswer,
+        refuses=(NoSuchOrder, OrderAlreadyClosed, AlreadyPaid, WrongAmount),
+    ),
+)
+async def pay(call: Call, order_id: PathOrderId, body: NewPayment) -> Response:
+    """Safe to send twice: a trade_id counts once and is answered the same way each time."""
+    payment = Payment(body.pay_type, body.trade_id, body.amount, call.parts.clock())
+    done = await call.parts.orders.submit(PayOrder(order_id, payment), call.cause(order_id))
+    order: Order = done.states[streams.order(order_id)]
+    if order.status is OrderStatus.CLOSED:
+        due = next(refund.amount for refund in order.refunds if refund.trade_id == body.trade_id)
+        refusal = OrderAlreadyClosed(order_id=order_id, refund_due=due)
+        return await call.refused(refusal, LOG, done.position)
+    return answer(order_now(order), 200, await call.wrote(LOG, done.position))
+
+
+@router.post(
+    "/v1/orders/{order_id}/cancel",
+    **documents("Cancel", OrderAnswer, refuses=(NoSuchOrder, AlreadyPaid, OrderAlreadyClosed)),
+)
+async def cancel(call: Call, order_id: PathOrderId) -> Response:
+    await _own_saga(call, order_id)
+    done = await call.parts.orders.submit(CancelOrder(order_id), call.cause(order_id))
+    saga: Saga = done.states[streams.saga(order_id)]
+    order: Order = done.states[streams.order(order_id)]
+    content = order_never_placed(saga) if order.placed is None else order_now(order)
+    return answer(content, 200, await call.wrote(LOG, done.position))
+
+
+@router.get(
+    "/v1/orders/{order_id}/timeline",
+    **documents("What happened to the order, oldest first", Timeline, refuses=(NoSuchOrder,)),
+)
+async def timeline(call: Call, order_id: PathOrderId) -> Response:
+    await _own_saga(call, order_id)
+    entries = await call.parts.timeline(order_id)
+    if entries is None:
+        raise NoSuchOrder
+    return answer({"items": entries})
+
+
+def _must_see(call: Call, owner_id: int) -> None:
+    """Someone else's order is answered as if there were none. Raises NoSuchOrder."""
+    if call.caller.sees_own_only and owner_id != call.caller.user_id:
+        raise NoSuchOrder
+
+
+async def _own_saga(call: Call, order_id: str) -> Saga:
+    """Raises NoSuchOrder where there is none, or none for this caller."""
+    name = streams.saga(order_id)
+    saga: Saga = (await call.parts.orders.read(name))[name]
+    if saga.step is Step.NEW:
+        raise NoSuchOrder
+    _must_see(call, saga.user_id)
+    return saga
+
+
+def _not_placed(saga: Saga, headers: dict[str, str]) -> Response:
+    """Undecided, refused, or given up before it was placed."""
+    match saga.step:
+        case Step.SELLING:
+            content = {"order_id": saga.order_id, "step": saga.step.value}
+            return answer(content, 202, {**headers, "Location": f"/v1/orders/{saga.order_id}"})
+        case Step.REFUSED:
+            return problem(why_refused(saga), headers)
+        case _:
+            return problem(why_closed(saga), headers)
+
+
+def _metrics(call: Call) -> HttpMetrics:
+    metrics: HttpMetrics = call.app.state.metrics
+    return metrics
+
+
+def _count(call: Call, placing: Placing) -> None:
+    if placing.order.placed is not None:
+        _metrics(call).placed()
+    elif placing.saga.step is Step.REFUSED:
+        _metrics(call).refused(placing.saga.reason or StockShort.name)

@@ -1,0 +1,311 @@
+"""A whole shop in memory for the HTTP tests: real ledgers over the library's in-memory recorder, real
+checkout, desk and tokens, served by real uvicorn. Only the read models are folded here instead of in SQL.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from eventsourcing.popo import POPOApplicationRecorder
+
+from adapters.argon2_passwords import Passwords
+from adapters.event_codec import decode, encode
+from adapters.http_app import HttpParts
+from adapters.ids import OrderIds, new_command_id
+from adapters.paseto_key import generate
+from adapters.paseto_tokens import Tokens
+from adapters.user_desk import DeskTerms, UserDesk
+from domain import services, streams
+from domain.cart import Cart
+from domain.goods import Goods
+from domain.order import Order, OrderStatus
+from domain.recorded import Cause, Recorded
+from domain.refusals import AlreadyReturned
+from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga, owed_after
+from domain.sale import Sale, SaleStatus, Sell
+from domain.service import Service
+from domain.session import OpenSession
+from domain.stock import Stock
+from domain.user import RegisterUser, Role
+from orchestrator.checkout import Checkout, CheckoutTerms
+from orchestrator.ledger import Codec, Ledger
+from orchestrator.log import RecorderLog
+from orchestrator.outcomes import Outcomes
+
+Item = dict[str, Any]
+Page = tuple[list[Item], str | None]
+PAYMENT_WINDOW_S = 1800
+
+
+class Reads:
+    """Read models folded in memory. `hold` keeps them where they are, as a slow projector would."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+        self.reached: dict[str, int] = {}
+        self.held: list[tuple[Service, Sequence[Recorded]]] | None = None
+        self.waits = 0
+
+    def follow(self, ledger: Ledger) -> None:
+        ledger.listeners.append(lambda events: self._hear(ledger.service, events))
+
+    def hold(self) -> None:
+        self.held = []
+
+    def release(self) -> None:
+        held, self.held = self.held or [], None
+        for service, events in held:
+            self._fold(service, events)
+
+    def _hear(self, service: Service, events: Sequence[Recorded]) -> None:
+        if self.held is not None:
+            self.held.append((service, events))
+        else:
+            self._fold(service, events)
+
+    def _fold(self, service: Service, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            name = recorded.originator_id
+            before = self.states.get(name, service.initial(name))
+            self.states[name] = service.evolve(name, before, recorded.event)
+            self.reached[service.log] = recorded.position
+
+    def _all(self, category: str) -> Iterable[Any]:
+        return [state for name, state in self.states.items() if streams.category(name) == category]
+
+    async def goods(self, goods_id: int) -> Item | None:
+        return (await self.goods_by_ids([goods_id])).get(goods_id)
+
+    async def goods_by_ids(self, ids: Sequence[int]) -> dict[int, Item]:
+        known = [self.states.get(streams.goods(goods_id)) for goods_id in ids]
+        return {goods.goods_id: _goods(goods) for goods in known if goods and goods.for_sale}
+
+    async def goods_page(self, q: str | None, limit: int, cursor: str | None) -> Page:
+        items = [_goods(g) for g in self._all("goods") if g.for_sale and g.name.startswith(q or "")]
+        return items[:limit], None
+
+    async def stock(self, goods_id: int) -> Item | None:
+        stock: Stock | None = self.states.get(streams.stock(goods_id))
+        if stock is None:
+            return None
+        return {"goods_id": goods_id, "stock": stock.on_hand, "version": stock.version}
+
+    async def sale(self, order_id: str) -> Item | None:
+        sale: Sale | None = self.states.get(streams.sale(order_id))
+        if sale is None:
+            return None
+        return {"order_id": order_id, "status": int(sale.status), "lines": sale.lines}
+
+    async def cart(self, user_id: int) -> list[Item]:
+        cart: Cart = self.states.get(streams.cart(user_id), Cart())
+        known = [(line, self.states.get(streams.goods(line.goods_id), Goods())) for line in cart.lines]
+        return [
+            {
+                "goods_id": line.goods_id,
+                "name": goods.name or None,
+                "price": goods.price if goods.name else None,
+                "nums": line.nums,
+                "checked": line.checked,
+                "for_sale": goods.for_sale,
+            }
+            for line, goods in known
+        ]
+
+    async def order(self, order_id: str) -> Item | None:
+        order: Order | None = self.states.get(streams.order(order_id))
+        return None if order is None else _order(order)
+
+    async def orders_page(
+        self, user_id: int | None, status: int | None, limit: int, cursor: str | None
+    ) -> Page:
+        items = [_order(order) for order in self._all("order")]
+        items = [item for item in items if user_id in (None, item["user_id"])]
+        return [item for item in items if status in (None, item["status"])][:limit], None
+
+    async def sagas_page(
+        self, step: str | None, older_than_s: int | None, limit: int, cursor: str | None
+    ) -> Page:
+        sagas: list[Saga] = [saga for saga in self._all("saga") if step in (None, saga.step.value)]
+        return [_saga(saga) for saga in sagas[:limit]], None
+
+    async def wait_for(self, positions: Mapping[str, int], timeout_s: float) -> bool:
+        self.waits += 1
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        while any(self.reached.get(log, 0) < n for log, n in positions.items()):
+            if asyncio.get_running_loop().time() > ends_at:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def positions(self) -> list[Item]:
+        return [{"log": log, "position": position} for log, position in self.reached.items()]
+
+
+class Shop:
+    """The parts, and levers on them: the clock, inventory, the read models."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+        self.inventory_answers = True
+        self.ready = {"order-log": "ok", "nats": "ok"}
+        self.reads = Reads()
+        self.recorders: dict[str, POPOApplicationRecorder] = {}
+        self.users, self.goods, self.inventory, self.orders = map(self._ledger, services.SERVICES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ids = iter(range(1, 1_000_000))
+        self.tokens = Tokens(generate(), environment="test", clock=self.now)
+        self.passwords = Passwords()
+        terms = DeskTerms(email_key=b"k" * 32, clock=self.now, new_command_id=new_command_id)
+        self.desk = UserDesk(self.users, self.tokens, self.passwords, terms)
+        outcomes = Outcomes()
+        self.orders.listeners += [outcomes.on_recorded, self._inventory_hears]
+        checkout_terms = CheckoutTerms(30, self.now, OrderIds(self.now).new)
+        self.checkout = Checkout(self.orders, self.goods, outcomes, checkout_terms)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def parts(self) -> HttpParts:
+        return HttpParts(
+            users=self.users,
+            goods=self.goods,
+            inventory=self.inventory,
+            orders=self.orders,
+            checkout=self.checkout,
+            queries=self.reads,
+            desk=self.desk,
+            tokens=self.tokens,
+            new_user_id=self.new_id,
+            new_goods_id=self.new_id,
+            clock=self.now,
+            new_command_id=new_command_id,
+            readiness=self._readiness,
+            timeline=self._timeline,
+        )
+
+    async def new_id(self) -> int:
+        return next(self._ids)
+
+    async def user(self, role: Role) -> str:
+        """An access token of a new user, who has no password: hashing would take most of the tests' time."""
+        user_id = await self.new_id()
+        cause = Cause(new_command_id(), "test", "", self.now())
+        email = f"user{user_id}@example.com"
+        await self.users.submit(RegisterUser(user_id, email, email, "Ann", None, role, ""), cause)
+        opened = OpenSession(f"s{user_id}", user_id, "", self.now() + timedelta(days=30))
+        await self.users.submit(opened, cause)
+        return self.tokens.mint(user_id=user_id, role=role, session_id=opened.session_id).token
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._tasks)
+        for ledger in (self.users, self.goods, self.inventory, self.orders):
+            await ledger.close()
+        self.passwords.close()
+
+    def _ledger(self, service: Service) -> Ledger:
+        recorder = self.recorders[service.log] = POPOApplicationRecorder()
+        ledger = Ledger(service, RecorderLog(recorder), Codec(encode, decode))
+        self.reads.follow(ledger)
+        return ledger
+
+    async def _readiness(self) -> Mapping[str, str]:
+        return self.ready
+
+    async def _timeline(self, order_id: str) -> list[Item] | None:
+        return [
+            {
+                "at": self.now(),
+                "since_before_s": 0.0,
+                "who": "customer 1",
+                "what": "Order started",
+                "detail": "",
+                "event": "OrderStarted",
+                "command_id": "c",
+                "log": "order",
+                "position": 1,
+            }
+        ]
+
+    # inventory, as the saga runner and the wire would have it
+
+    def _inventory_hears(self, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            if streams.category(recorded.originator_id) == "saga" and self.inventory_answers:
+                command = owed_after(streams.key_of(recorded.originator_id), recorded.event)
+                if command is not None:
+                    task = asyncio.create_task(self._answer(command))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, command: Any) -> None:
+        cause = Cause(new_command_id(), "inventory", command.order_id, self.now())
+        try:
+            done = await self.inventory.submit(command, cause)
+        except AlreadyReturned as refusal:
+            await self.orders.submit(DenySell(command.order_id, refusal.name, ()), cause)
+            return
+        sale: Sale = done.states[streams.sale(command.order_id)]
+        await self.orders.submit(self._reply(command, sale), cause)
+
+    def _reply(self, command: Any, sale: Sale) -> Any:
+        if not isinstance(command, Sell):
+            return ConfirmReturn(command.order_id, sale.status is SaleStatus.RETURNED)
+        if sale.status is not SaleStatus.SOLD:
+            return DenySell(command.order_id, "stock-short", sale.short)
+        pay_before = self.now() + timedelta(seconds=PAYMENT_WINDOW_S)
+        return ConfirmSell(command.order_id, self.now(), pay_before)
+
+
+def _goods(goods: Goods) -> Item:
+    return {"goods_id": goods.goods_id, "name": goods.name, "price": goods.price}
+
+
+def _order(order: Order) -> Item:
+    placed, payment = order.placed, order.payment
+    assert placed is not None
+    assert order.status is not OrderStatus.NONE
+    contact = placed.contact
+    return {
+        "order_id": placed.order_id,
+        "user_id": placed.user_id,
+        "status": int(order.status),
+        "close_reason": order.close_reason,
+        "amount": placed.amount,
+        "pay_type": payment.pay_type if payment else None,
+        "trade_id": payment.trade_id if payment else None,
+        "pay_time": payment.at if payment else None,
+        "pay_before": placed.pay_before,
+        "refund_due": sum(refund.amount for refund in order.refunds),
+        "address": contact.address,
+        "signer_name": contact.signer_name,
+        "signer_mobile": contact.signer_mobile,
+        "post": contact.post,
+        "goods": [
+            {"goods_id": n.goods_id, "goods_name": n.name, "goods_price": n.price, "nums": n.nums}
+            for n in placed.lines
+        ],
+        "created_at": placed.at,
+    }
+
+
+def _saga(saga: Saga) -> Item:
+    return {
+        "order_id": saga.order_id,
+        "step": saga.step.value,
+        "owes": None,
+        "since": saga.started_at,
+        "tries": saga.tries,
+        "next_try_at": saga.next_try_at,
+        "last_error": None,
+    }
+
+
+@asynccontextmanager
+async def open_shop() -> AsyncIterator[Shop]:
+    shop = Shop()
+    try:
+        yield shop
+    finally:
+        await shop.close()

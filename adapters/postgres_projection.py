@@ -5,7 +5,7 @@ A crash loses rows and position together, so the same events are folded again on
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg
 from eventsourcing.persistence import Notification
@@ -43,9 +43,15 @@ class PostgresProjection:
         self._dsns = (log_dsn, read_dsn)
         self._schema = schema
         self._place = {"log": projection.log, "projection": projection.name}
-        self._topics = sorted(NAMES[kind] for kind in projection.events)
+        self._others = sorted(NAMES[kind] for kind in NAMES.keys() - projection.events)
         self._tables = [(table, ReadTable(table, schema)) for table in projection.tables]
         self._connections: tuple[psycopg.Connection, psycopg.Connection] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def advance(self, batch_limit: int = BATCH_EVENTS, until: int = NO_END) -> int:
         """Apply the next events, `batch_limit` at most and none after position `until`, in one commit.
@@ -113,7 +119,7 @@ class PostgresProjection:
         return row[0] or self.position, row[1]
 
     def _rows(self, log: psycopg.Connection, end: int) -> list[Any]:
-        params = {"after": self.position, "until": end, "topics": self._topics}
+        params = {"after": self.position, "until": end, "others": self._others}
         with log.cursor(binary=True) as cursor:
             return cursor.execute(statement("batch_events", self.projection.log), params).fetchall()
 

@@ -276,16 +276,26 @@ def test_what_is_owed_is_sent_again(step: Step, at: datetime) -> None:
     assert (command.order_id, command.at) == ("7", at)
 
 
-def test_pauses_between_resends_grow_and_then_stay() -> None:
-    saga, now, pauses = told(STARTED), AT, []
-    for _ in range(9):
+def resent_until_quiet(saga: Saga, now: datetime, times: int) -> list[float]:
+    """Seconds to the next try after each of so many resends, each made when it was due."""
+    pauses = []
+    for _ in range(times):
         resent = decide_resend(saga, NoteResend("7", now, "no answer"))
         assert resent is not None
         pauses.append((resent.next_try_at - now).total_seconds())
         saga, now = evolve(saga, resent), resent.next_try_at
+    return pauses
 
-    assert pauses == [2, 4, 8, 15, 30, 60, 60, 60, 60]
-    assert saga.tries == 9
+
+def test_pauses_between_resends_grow_and_then_stay() -> None:
+    back = told(STARTED, SellUnanswered())
+
+    assert resent_until_quiet(back, AT, 9) == [2, 4, 8, 15, 30, 60, 60, 60, 60]
+
+
+def test_a_pause_never_sleeps_through_the_deadline_of_the_sell() -> None:
+    assert resent_until_quiet(told(STARTED), AT + SECOND, 5) == [2, 4, 8, 15, 0]
+    assert AT + timedelta(seconds=1 + 2 + 4 + 8 + 15) == SELL_BEFORE
 
 
 def test_two_watchdogs_at_once_send_it_again_once() -> None:

@@ -46,7 +46,7 @@ class ReadModel:
     def __init__(self, projection: Projection, snapshot: ReadSnapshot) -> None:
         self.name = f"read model {projection.name}"
         tables = " and ".join(table.name for table in projection.tables)
-        self.question = f"Every row of {tables} is what a fold of the {projection.log} log makes"
+        self.question = f"Read model {tables} equals its log"
         self.count = 0
         self.log = projection.log
         self._projection = projection

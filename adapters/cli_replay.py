@@ -23,6 +23,9 @@ __all__ = ["app", "timeline_of"]
 
 NOT_FOUND: Final = 1
 MAX_ORDER_ID: Final = 2**63 - 1
+WHERE_WIDTH: Final = 18
+"""Columns for the place of an event and the id of its command, which is folded to fit."""
+
 STATUS_WORDS: Final = {
     OrderStatus.NONE.name: "never placed",
     OrderStatus.TO_PAY.name: "to pay",
@@ -145,13 +148,22 @@ def _story_table(entries: tuple[Entry, ...], out: Console) -> Table:
     table.add_column("When (UTC)", no_wrap=True)
     table.add_column("After", justify="right", no_wrap=True)
     table.add_column("Who")
-    table.add_column("What")
-    table.add_column("Where, by which command", overflow="fold")
+    table.add_column("What", ratio=1)
+    table.add_column("Where, by what", overflow="fold", max_width=WHERE_WIDTH if out.is_terminal else None)
+    day = ""
     for entry in entries:
         what = _two(entry.what, entry.detail, out)
         where = _two(f"{entry.log}={entry.position}", entry.command_id, out)
-        table.add_row(_time(entry.at), _after(entry.since_before_s), Text(entry.who), what, where)
+        when, day = _when(entry.at, day, out), f"{entry.at:%Y-%m-%d}"
+        table.add_row(when, _after(entry.since_before_s), Text(entry.who), what, where)
     return table
+
+
+def _when(at: datetime, day: str, out: Console) -> str:
+    """For a person, the day only where it changes: the words need the room."""
+    if not out.is_terminal:
+        return _time(at)
+    return f"{at:%H:%M:%S}" if f"{at:%Y-%m-%d}" == day else f"{at:%Y-%m-%d\n%H:%M:%S}"
 
 
 def _show_stream(found: StreamState, out: Console) -> None:
@@ -160,8 +172,8 @@ def _show_stream(found: StreamState, out: Console) -> None:
     for heading in ("No.", "Position"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("When (UTC)", no_wrap=True)
-    for heading in ("Who", "Event"):
-        table.add_column(heading)
+    table.add_column("Who")
+    table.add_column("Event", overflow="fold")
     for event in found.events:
         told = _two(event.event, msgspec.json.encode(event.data).decode(), out)
         place = (str(event.version), str(event.position), _time(event.at))

@@ -55,8 +55,8 @@ class OrderFacts:
 
 class OrdersAddUp:
     name = "orders"
-    question = "Every order is what was started, at the sum of its lines, and paid that or closed"
-    unit = "orders started"
+    question = "Every order: sum of its lines, paid in full or closed"
+    unit = "orders"
 
     def __init__(self) -> None:
         self.facts: dict[str, OrderFacts] = {}

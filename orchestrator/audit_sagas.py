@@ -37,7 +37,7 @@ class SagasMoveLegally:
     """`orders`: the orders of the same log, as they are once it was read to its end."""
 
     name = "sagas"
-    question = "Every saga made only moves of its table, ended once, and its order agrees with it"
+    question = "Every saga: allowed moves only, in step with its order"
     unit = "sagas"
 
     def __init__(self, orders: Mapping[str, OrderFacts]) -> None:

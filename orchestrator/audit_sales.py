@@ -64,8 +64,8 @@ class Movement:
 
 class SalesMoveTheirStock:
     name = "sales"
-    question = "Every sale took its units, every return gave exactly those back, each once"
-    unit = "orders with a sale"
+    question = "Every sale and return moved exactly its units, once"
+    unit = "sales"
 
     def __init__(self) -> None:
         self.facts: dict[str, SaleFacts] = {}

@@ -35,7 +35,7 @@ class Account:
 
 class StockAddsUp:
     name = "stock"
-    question = "Stock adds up for every goods after every event, and is never below 0"
+    question = "Stock adds up after every event and is never below 0"
     unit = "goods"
 
     def __init__(self) -> None:

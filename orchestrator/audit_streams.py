@@ -36,7 +36,7 @@ class LogIsWhole:
     def __init__(self, log: str) -> None:
         self._log = log
         self.name = f"log {log}"
-        self.question = f"Every event of the {log} log is in its place, none is missing, each says its cause"
+        self.question = f"The {log} log: nothing missing, misplaced or uncaused"
         self.count = 0
         self._position = 0
         self._versions: dict[str, int] = {}

@@ -19,7 +19,7 @@ from domain.stock import StockReturned, StockSold
 MAX_CART_ENTRIES: Final = 20
 """Changes of the cart told one by one; what was done to it before those is told as a number."""
 
-MAX_DETAILS: Final = 8
+MAX_DETAILS: Final = 4
 """Goods named one by one in a detail."""
 
 

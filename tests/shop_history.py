@@ -1,7 +1,7 @@
 """Valid logs for tests: what the services' own decisions write, without a database, a wire or a clock."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,6 +39,7 @@ class ShopHistory:
         self.logs: dict[str, list[Recorded]] = {"user": [], "goods": [], "inventory": [], "order": []}
         self.states: dict[str, Any] = {}
         self._versions: defaultdict[str, int] = defaultdict(int)
+        self.after_command: Callable[[], None] = lambda: None
         self._commands = 0
 
     def tell(self, service: Service, command: Any, caller: str = "user-1") -> Written:
@@ -52,6 +53,7 @@ class ShopHistory:
         for stream, event in written:
             self.plant(service, stream, event, cause)
         self.now += timedelta(seconds=1)
+        self.after_command()
         return written
 
     def state(self, service: Service, stream: str) -> Any:

@@ -1,15 +1,21 @@
 """The whole audit over real tables."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
+from threading import Event, Thread
 
 import psycopg
 import pytest
 
 from adapters.audit_run import CannotAudit, audit, verdict_line
 from adapters.postgres_log_reader import LogDamaged, LogUnreadable
+from adapters.postgres_projection import PostgresProjection
 from domain.order import OrderPaid, Payment
 from domain.services import INVENTORY, ORDER
 from domain.stock import StockReturned
+from projections import PROJECTIONS
 from tests.adapters.stored_history import append, store
 from tests.shop_history import START, ShopHistory
 
@@ -168,3 +174,55 @@ def test_events_swapped_behind_our_back_are_found(shop: ShopHistory, fresh_datab
         connection.execute("DELETE FROM goods.events")
         append(connection, "goods", [replace(one, originator_version=2), two])
     assert [finding.check for finding in audit(dsns).findings] == ["log goods"]
+
+
+def test_a_shop_at_work_is_clean_at_every_moment(shop: ShopHistory, fresh_database: str) -> None:
+    shop.stocked(12, 100_000)
+    dsns = store(shop, fresh_database)
+    with at_work(shop, fresh_database):
+        reports = [audit(dsns) for _ in range(AUDITS_AT_WORK)]
+    assert [report.findings for report in reports] == [()] * AUDITS_AT_WORK
+    assert reports[-1].positions["order"] > reports[0].positions["order"], "the shop was at work"
+
+
+AUDITS_AT_WORK = 12
+
+
+@contextmanager
+def at_work(shop: ShopHistory, dsn: str) -> Iterator[None]:
+    """Orders are placed, paid, cancelled and given back, each command in a commit of its own."""
+    stop = Event()
+    worker = Thread(target=work, args=(shop, dsn, stop))
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join()
+
+
+def work(shop: ShopHistory, dsn: str, stop: Event) -> None:
+    models = [PostgresProjection(projection, log_dsn=dsn, read_dsn=dsn) for projection in PROJECTIONS]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        stored = {log: len(events) for log, events in shop.logs.items()}
+        shop.after_command = lambda: commit(shop, connection, stored)
+        for number in count(100):
+            if stop.is_set():
+                break
+            order_id = str(number)
+            shop.placed(order_id, [(12, 1)])
+            if number % 2:
+                shop.paid(order_id)
+            else:
+                shop.cancelled(order_id)
+                shop.rolled_back(order_id)
+            models[number % len(models)].advance()
+    for model in models:
+        model.close()
+
+
+def commit(shop: ShopHistory, connection: psycopg.Connection, stored: dict[str, int]) -> None:
+    for log, events in shop.logs.items():
+        if len(events) > stored[log]:
+            append(connection, log, events[stored[log] :])
+            stored[log] = len(events)

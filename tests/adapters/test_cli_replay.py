@@ -182,7 +182,7 @@ def test_a_server_that_is_not_there_is_said_in_one_line(
 def test_a_clean_audit_exits_0_and_names_what_it_checked() -> None:
     result = tillroll("audit")
     assert result.exit_code == 0
-    assert "Stock adds up for every goods" in result.stdout
+    assert "Stock adds up after every event" in result.stdout
     assert "Unfinished: order 2, SELLING since 2026-11-23 14:00:10 UTC" in result.stdout
     assert "The books balance: " in result.stdout
 

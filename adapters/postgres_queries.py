@@ -114,8 +114,9 @@ class Queries:
         question = f"orders user_id={user_id} status={status}"
         keys = read_cursor(cursor, question, tuple[BigInt]) if cursor else (MAX_BIGINT,)
         params = {"user_id": user_id, "status": status, "before": keys[0], "limit": limit + 1}
-        found = await self._with_goods(await self._rows("orders_page", params))
-        return _page(found, limit, question, lambda item: (int(item["order_id"]),))
+        found = await self._rows("orders_page", params)
+        orders, next_cursor = _page(found, limit, question, lambda item: (int(item["order_id"]),))
+        return await self._with_goods(orders), next_cursor
 
     async def saga(self, order_id: str) -> Item | None:
         """order_id, step, owes, since, tries, next_try_at, last_error."""
@@ -170,7 +171,7 @@ class Queries:
 
     async def _rows(self, name: str, params: Mapping[str, Any]) -> list[Item]:
         given = frozenset(key for key, value in params.items() if value is not None)
-        text = _statement(name, self._schema, given)
+        text = statement_for(name, self._schema, given)
         try:
             async with (
                 self._pool.connection() as connection,
@@ -183,7 +184,7 @@ class Queries:
 
 
 @cache
-def _statement(name: str, schema: str, given: frozenset[str]) -> Composed:
+def statement_for(name: str, schema: str, given: frozenset[str]) -> Composed:
     """A named query. A line that ends in `-- when a b unless c` stays if a and b are given and c is not."""
     lines = [line for line in query(name).splitlines() if _stays(line, given)]
     return SQL("\n".join(lines)).format(schema=Identifier(schema))

@@ -50,13 +50,14 @@ class ReadModel:
         self.count = 0
         self.log = projection.log
         self._projection = projection
+        self._wanted = projection.events
         self._snapshot = snapshot
         self._until = _position(snapshot, projection)
         self._folded: dict[str, dict[int, Rows]] = {table.name: {} for table in projection.tables}
         self._stopped = False
 
     def see(self, recorded: Recorded) -> Iterable[Finding]:
-        if recorded.position > self._until or type(recorded.event) not in self._projection.events:
+        if recorded.position > self._until or type(recorded.event) not in self._wanted:
             return ()
         return () if self._stopped else self._fold(recorded)
 

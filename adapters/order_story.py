@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 from adapters.postgres_log_reader import LogReader
-from domain import order, saga, sale, streams
+from domain import cart, order, saga, sale, streams
 from domain.recorded import Recorded
 from orchestrator.timeline import Entry, Waiting, timeline, waiting_for
 
@@ -38,7 +38,7 @@ def read_story(dsns: Mapping[str, str], order_id: str) -> Story | None:
         return None
     state: saga.Saga = reduce(lambda known, event: saga.evolve(known, event.event), saga_events, saga.NEW)
     placed: order.Order = reduce(lambda known, e: order.evolve(known, e.event), order_events, order.NONE)
-    cart_events = orders.read_stream(streams.cart(state.user_id)) if saga_events else []
+    shopping = _shopping(orders, state.user_id, [*saga_events, *order_events])
     moves = _stock_moves(inventory, sale_events)
     return Story(
         order_id=order_id,
@@ -47,7 +47,7 @@ def read_story(dsns: Mapping[str, str], order_id: str) -> Story | None:
         status=placed.status.name,
         step=state.step.value,
         waiting=waiting_for(saga_events),
-        entries=timeline(order_id, [*saga_events, *order_events, *sale_events, *cart_events, *moves]),
+        entries=timeline(order_id, [*saga_events, *order_events, *sale_events, *shopping, *moves]),
     )
 
 
@@ -58,6 +58,17 @@ async def timeline_of(dsns: Mapping[str, str], order_id: str) -> list[dict[str, 
     """
     story = await asyncio.to_thread(read_story, dsns, order_id)
     return None if story is None else [asdict(entry) for entry in story.entries]
+
+
+def _shopping(orders: LogReader, user_id: int, events: list[Recorded]) -> Iterator[Recorded]:
+    """What was put in the owner's cart for this order. A cart lives as long as its user, so not all of it."""
+    for recorded in events:
+        if isinstance(recorded.event, saga.OrderStarted):
+            name = streams.cart(user_id)
+            yield from orders.read_stream_since(name, cart.CheckedOut, before=recorded.position)
+        elif isinstance(recorded.event, order.OrderPlaced):
+            # The cart's check-out is the next event of the same commit.
+            yield from orders.read_all(after=recorded.position, until=recorded.position + 1)
 
 
 def _stock_moves(inventory: LogReader, sale_events: list[Recorded]) -> Iterator[Recorded]:

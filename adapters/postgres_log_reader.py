@@ -17,6 +17,7 @@ from eventsourcing.persistence import MapperDeserialisationError, Notification
 from psycopg.sql import SQL, Composed, Identifier
 
 from adapters.event_codec import decode
+from domain.events import NAMES
 from domain.recorded import Recorded
 
 BATCH_EVENTS: Final = 2_000
@@ -78,6 +79,16 @@ class LogReader:
             return list(events)
         # A prefix, not a filter: leaving out an event in the middle would fold to a state that never was.
         return list(takewhile(lambda recorded: recorded.cause.at <= at, events))
+
+    def read_stream_since(self, stream: str, kind: type[Any], *, before: int) -> list[Recorded]:
+        """What a stream got before a position, since its last event of that kind, which is left out.
+
+        Raises LogUnreadable; LogDamaged at an event that cannot be decoded.
+        """
+        with self._connection() as connection:
+            params: Params = {"stream": stream, "topic": NAMES[kind], "before": before}
+            rows = self._rows(connection, "read_stream_since", params)
+        return list(map(self._decoded, rows))
 
     def _batch(self, connection: psycopg.Connection, after: int, until: int) -> Sequence[Row]:
         if after >= until:

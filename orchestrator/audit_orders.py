@@ -142,8 +142,9 @@ def _note(facts: OrderFacts, position: int, event: OrderStarted | OrderEvent) ->
 
 def _remember(facts: OrderFacts, user_id: int, amount: int, lines: tuple[OrderLine, ...]) -> None:
     facts.user_id, facts.amount = user_id, amount
-    facts.lines = _lines_digest(lines)
-    facts.units = units_digest(Line(line.goods_id, line.nums) for line in lines)
+    known, facts.lines = facts.lines, _lines_digest(lines)
+    if facts.lines != known:
+        facts.units = units_digest(Line(line.goods_id, line.nums) for line in lines)
 
 
 def _lines_digest(lines: Iterable[OrderLine]) -> bytes:

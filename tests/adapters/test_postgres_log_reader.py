@@ -9,7 +9,7 @@ import pytest
 from adapters import postgres_log_reader
 from adapters.postgres_log_reader import LogDamaged, LogReader, LogUnreadable
 from domain.services import INVENTORY
-from domain.stock import AdjustStock, StockSet
+from domain.stock import AdjustStock, StockSet, StockSold
 from tests.adapters.stored_history import append, store
 from tests.shop_history import START, ShopHistory
 
@@ -83,6 +83,23 @@ def test_a_moment_between_two_clocks_gives_a_state_that_once_was(
     with psycopg.connect(fresh_database) as connection:
         append(connection, "inventory", shop.logs["inventory"][-1:])
     assert [event.originator_version for event in reader.read_stream("stock-12", at=START)] == []
+
+
+def test_a_stream_is_read_since_its_last_event_of_a_kind(
+    shop: ShopHistory, reader: LogReader, fresh_database: str
+) -> None:
+    shop.stocked(12, 99)
+    shop.tell(INVENTORY, AdjustStock(12, 1, "found", goods_exist=True))
+    with psycopg.connect(fresh_database) as connection:
+        append(connection, "inventory", shop.logs["inventory"][-2:])
+
+    def versions(before: int) -> list[int]:
+        events = reader.read_stream_since("stock-12", StockSet, before=before)
+        return [event.originator_version for event in events]
+
+    assert versions(before=8) == [7]
+    assert versions(before=6) == [2, 3, 4, 5]
+    assert reader.read_stream_since("stock-12", StockSold, before=3) == reader.read_stream("stock-12", 2)
 
 
 def test_a_role_that_can_only_select_is_enough(reader: LogReader, fresh_database: str) -> None:

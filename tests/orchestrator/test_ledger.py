@@ -619,6 +619,16 @@ async def test_closing_answers_those_who_wait_and_takes_nobody_new(
         await ledger.read("stock-1")
 
 
+async def test_closing_twice_is_closing_once(
+    open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause
+) -> None:
+    ledger = ledger_over(open_memory_log())
+    await ledger.submit(set_to(1, 1), new_cause())
+    await ledger.close()
+    async with asyncio.timeout(2.0):
+        await ledger.close()
+
+
 async def test_closing_while_the_log_hangs_refuses_those_who_wait_in_the_end(
     open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:

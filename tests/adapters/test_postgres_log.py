@@ -1,0 +1,129 @@
+"""The log over PostgreSQL: the library's errors become the port's, for any DSN that libpq understands."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from eventsourcing.persistence import StoredEvent
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from adapters.postgres_log import PostgresLog
+from adapters.postgres_migrate import LOGS, migrate_log
+from orchestrator.log import LogConflict, LogUnavailable
+
+
+@pytest.fixture
+def dsn(fresh_database: str) -> str:
+    migrate_log(fresh_database, "inventory")
+    return fresh_database
+
+
+@pytest.fixture
+def log(dsn: str) -> Iterator[PostgresLog]:
+    log = PostgresLog(dsn, "inventory")
+    yield log
+    log.close()
+
+
+def event(stream: str, version: int, state: bytes = b"{}") -> StoredEvent:
+    return StoredEvent(stream, version, "StockSet", state)
+
+
+def log_took(log: PostgresLog, event: StoredEvent) -> bool:
+    try:
+        return len(log.append([event], {})) == 1
+    except LogUnavailable:
+        return False
+
+
+def test_what_was_appended_is_loaded_and_found(log: PostgresLog) -> None:
+    events = [event("stock-1", 1), event("stock-1", 2, b"second"), event("sale-7", 1)]
+
+    assert log.append(events, {"stock-2": 0}) == [1, 2, 3]
+    assert log.load({"stock-1": 1, "sale-7": 0, "sale-8": 0}) == events[1:]
+    assert [log.find(one) for one in events] == [1, 2, 3]
+
+
+def test_another_event_in_its_place_is_not_found(log: PostgresLog) -> None:
+    log.append([event("stock-1", 1)], {})
+
+    assert log.find(event("stock-1", 1, b"mine")) is None
+
+
+def test_a_taken_version_is_a_conflict(log: PostgresLog) -> None:
+    log.append([event("stock-1", 1)], {})
+
+    with pytest.raises(LogConflict):
+        log.append([event("sale-7", 1), event("stock-1", 1)], {})
+    assert log.load({"sale-7": 0}) == []
+
+
+def test_a_stream_that_moved_on_is_a_conflict(log: PostgresLog) -> None:
+    log.append([event("stock-1", 1)], {})
+
+    with pytest.raises(LogConflict, match="stock-1 has moved on"):
+        log.append([event("sale-7", 1)], {"stock-1": 0})
+    assert log.load({"sale-7": 0}) == []
+
+
+def test_a_log_whose_connections_were_cut_serves_again_after_a_failure_each_at_most(
+    log: PostgresLog, dsn: str
+) -> None:
+    log.append([event("stock-1", 1)], {})
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    failures = 0
+    while not log_took(log, event("stock-1", 2)):
+        failures += 1
+
+    assert 1 <= failures <= log.recorder.datastore.pool.max_size
+    assert len(log.load({"stock-1": 0})) == 2
+
+
+def test_a_server_that_is_not_there_is_unavailable(dsn: str) -> None:
+    log = PostgresLog(make_conninfo(dsn, host="127.0.0.1", port="1", connect_timeout="1"), "inventory")
+    log.recorder.datastore.pool.timeout = 0.5
+    try:
+        with pytest.raises(LogUnavailable):
+            log.load({"stock-1": 0})
+    finally:
+        log.close()
+
+
+def test_tables_that_are_not_there_are_unavailable_and_said_in_one_line(fresh_database: str) -> None:
+    log = PostgresLog(fresh_database, "inventory")
+    try:
+        with pytest.raises(LogUnavailable, match="does not exist") as error:
+            log.load({"stock-1": 0})
+        assert "\n" not in str(error.value)
+    finally:
+        log.close()
+
+
+@pytest.mark.parametrize("schema", LOGS)
+def test_every_log_has_its_own_schema_whatever_its_name(fresh_database: str, schema: str) -> None:
+    migrate_log(fresh_database, schema)
+    log = PostgresLog(fresh_database, schema)
+    try:
+        assert log.append([event("a-1", 1)], {"b-1": 0}) == [1]
+        assert log.find(event("a-1", 1)) == 1
+    finally:
+        log.close()
+
+
+def test_a_uri_and_its_parameters_are_understood(dsn: str) -> None:
+    given = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    socket = given["host"].replace("/", "%2F")
+    uri = f"postgresql://{given['user']}@{socket}/{given['dbname']}?port={given.get('port', '5432')}"
+    if given.get("password"):
+        uri = uri.replace("@", f":{given['password']}@", 1)
+    log = PostgresLog(f"{uri}&application_name=till", "inventory")
+    try:
+        with log.recorder.datastore.get_connection() as connection:
+            shown = connection.execute("SHOW application_name").fetchone()
+        assert shown == {"application_name": "till"}
+    finally:
+        log.close()

@@ -1,0 +1,105 @@
+"""Migration: run twice, run together and run beside a writer it changes nothing and stops nobody."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import psycopg
+import pytest
+from eventsourcing.persistence import StoredEvent
+
+from adapters.postgres_log import PostgresLog
+from adapters.postgres_migrate import LOGS, migrate_log
+
+SHAPE = """
+    SELECT table_schema, table_name, column_name, data_type, is_nullable
+    FROM information_schema.columns WHERE table_schema = ANY(%s) ORDER BY 1, 2, ordinal_position
+"""
+
+THINGS = """
+    SELECT n.nspname, c.relkind::text, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY(%s)
+    UNION ALL SELECT n.nspname, 'function', p.proname FROM pg_proc p
+    JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = ANY(%s)
+    UNION ALL SELECT n.nspname, 'trigger', t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY(%s)
+    ORDER BY 1, 2, 3
+"""
+
+
+def shape(dsn: str) -> list[object]:
+    names = list(LOGS)
+    with psycopg.connect(dsn) as connection:
+        columns = connection.execute(SHAPE, (names,)).fetchall()
+        things = connection.execute(THINGS, (names, names, names)).fetchall()
+    return [*columns, *things]
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_migrating_again_changes_nothing(fresh_database: str, log: str) -> None:
+    migrate_log(fresh_database, log)
+    once = shape(fresh_database)
+    migrate_log(fresh_database, log)
+
+    assert shape(fresh_database) == once
+    assert (log, "events", "notification_id", "bigint", "NO") in once
+    assert (log, "trigger", "append_only") in once
+
+
+def test_many_at_once_end_with_the_same(fresh_database: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda n: migrate_log(fresh_database, LOGS[n % len(LOGS)]), range(12)))
+
+    kinds = [
+        row
+        for row in shape(fresh_database)
+        if isinstance(row, tuple) and row[1:] == ("trigger", "append_only")
+    ]
+    assert len(kinds) == len(LOGS)
+
+
+def test_a_writer_goes_on_while_it_is_migrated(fresh_database: str) -> None:
+    migrate_log(fresh_database, "inventory")
+    log = PostgresLog(fresh_database, "inventory")
+    stopped = Event()
+
+    def write() -> int:
+        version = 0
+        while not stopped.is_set():
+            version += 1
+            log.append([StoredEvent("stock-1", version, "StockSet", b"{}")], {"stock-2": 0})
+        return version
+
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            written = thread.submit(write)
+            for _ in range(5):
+                migrate_log(fresh_database, "inventory")
+            stopped.set()
+            versions = written.result(30.0)
+        assert len(log.load({"stock-1": 0})) == versions > 0
+    finally:
+        stopped.set()
+        log.close()
+
+
+@pytest.mark.parametrize(
+    ("log", "has_ids"), [("user", True), ("goods", True), ("inventory", False), ("order", False)]
+)
+def test_services_that_number_their_things_have_a_sequence(
+    fresh_database: str, log: str, has_ids: bool
+) -> None:
+    migrate_log(fresh_database, log)
+
+    assert ((log, "S", "ids") in shape(fresh_database)) is has_ids
+
+
+def test_data_survives_a_migration(fresh_database: str) -> None:
+    migrate_log(fresh_database, "order")
+    log = PostgresLog(fresh_database, "order")
+    try:
+        log.append([StoredEvent("cart-1", 1, "CartReplaced", b"{}")], {})
+        migrate_log(fresh_database, "order")
+        assert len(log.load({"cart-1": 0})) == 1
+    finally:
+        log.close()

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from adapters import cli_audit, cli_load, cli_replay, cli_site, cli_users
+from adapters import cli_audit, cli_bench, cli_load, cli_replay, cli_site, cli_users
 from adapters.cli_errors import OPERATOR_ERRORS, line_of
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ cli_site.register(app)
 cli_load.register(app)
 cli_users.register(app)
 cli_audit.register(app)
+cli_bench.register(app)
 app.add_typer(cli_replay.app, name="replay")
 
 

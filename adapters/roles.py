@@ -25,6 +25,9 @@ ADD: Final[Mapping[str, Callable[[Plant], None]]] = {
 
 ROLES: Final = (API, *ADD)
 
+LAST_BATCH_S: Final = 0.5
+"""How long projections have to commit what they have begun."""
+
 GC_THRESHOLDS: Final = (100_000, 20, 50)
 """Python's collector looks for cycles every 700 new objects; ours are values without cycles, and an order
 of a thousand lines is thousands of them. Measured on large carts: a third of the API's time."""
@@ -52,12 +55,15 @@ async def run_roles(settings: Settings, roles: Sequence[str], sock: socket.socke
 async def _run_until(stop: asyncio.Event, plant: Plant) -> None:
     """The first task that ends, for whatever reason, ends them all."""
     tasks = [asyncio.create_task(task) for task in plant.tasks]
-    stopping = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (stopping, *tasks):
+    signalled = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({signalled, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    plant.stopping.set()
+    # A moment for those who can end by themselves; the others are told to.
+    await asyncio.wait(tasks, timeout=LAST_BATCH_S)
+    for task in (signalled, *tasks):
         task.cancel()
-    await asyncio.gather(stopping, *tasks, return_exceptions=True)
-    for task in done - {stopping}:
+    await asyncio.gather(signalled, *tasks, return_exceptions=True)
+    for task in done - {signalled}:
         error = task.exception()
         logger.error("a part of this process failed", exc_info=error)
         raise CannotStart(f"a part of this process failed: {error}") from error

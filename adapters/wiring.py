@@ -57,7 +57,7 @@ class Plant:
     sender: Sender
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
-    projectors: list[Projector] = field(default_factory=list)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def dsn(self, service: Any) -> str:
         dsn = self.settings.dsn(service)
@@ -92,8 +92,8 @@ class Plant:
         return Checkout(self.order_ledger(), self.ledger(GOODS), self.outcomes, terms)
 
     def project(self, projector: Projector) -> None:
-        self.projectors.append(projector)
-        self.tasks.append(projector.run(asyncio.Event()))
+        """Ends by itself, with its batches committed, once `stopping` is set."""
+        self.tasks.append(projector.run(self.stopping))
 
 
 async def open_plant(settings: Settings, stack: AsyncExitStack) -> Plant:

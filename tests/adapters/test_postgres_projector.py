@@ -427,9 +427,11 @@ async def running_projector(dsn: str, **options: Any) -> Any:
     projector = Projector(dict.fromkeys(LOGS, dsn), dsn, **options)
     stop = asyncio.Event()
     task = asyncio.create_task(projector.run(stop))
-    yield projector
-    stop.set()
-    await asyncio.wait_for(task, SOON_S)
+    try:
+        yield projector
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, SOON_S)
 
 
 async def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> float:

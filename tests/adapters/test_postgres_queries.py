@@ -26,7 +26,7 @@ NAMES = ("Red mug", "RED MUG, large", "red cup", "Éclair tray", "éclair fork",
 
 
 def history() -> ShopHistory:
-    """Orders 901 to 920 of users 7 and 8, to pay, paid and closed; one refused, one begun; goods 12 deleted."""
+    """Orders 901 to 920 of users 7 and 8: to pay, paid, closed; one refused, one begun; goods 12 deleted."""
     shop = ShopHistory()
     shop.tell(USER, RegisterUser(7, "sealed", "digest", "sealed-name", None, Role.STAFF, "hash"))
     for goods_id in (11, 12):

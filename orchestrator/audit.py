@@ -126,9 +126,10 @@ class Tally:
         self._checks.append(Checked(name, question, count, unit, self._found[name]))
 
     def report(self, positions: Mapping[str, int], unfinished: Sequence[Unfinished]) -> Report:
+        """Findings in the order of their checks."""
         return Report(
             checks=tuple(self._checks),
-            findings=tuple(finding for kept in self._kept.values() for finding in kept),
+            findings=tuple(f for checked in self._checks for f in self._kept.get(checked.check, ())),
             found=self._found.total(),
             unfinished=tuple(unfinished[:MAX_KEPT_UNFINISHED]),
             unfinished_count=len(unfinished),

@@ -63,6 +63,8 @@ def unfinished(books: Books) -> Iterator[Unfinished]:
 def _order_against_sale(books: Books, order_id: str, saga: SagaFacts) -> Iterator[Finding]:
     order, sale = books.orders.get(order_id, OrderFacts()), books.sales.get(order_id, NO_SALE)
     place = order.placed_at or saga.moved_at
+    if _by_hand(sale) and not order.placed_at:
+        return  # Somebody sold under this id before; the order was refused for that, and took nothing.
     if order.placed_at and not sale.sold_at:
         yield _finding(order_id, place, "an order without a sale: it was placed, but nothing was sold for it")
     elif sale.sold_at and sale.units != order.units:
@@ -75,12 +77,16 @@ def _order_against_sale(books: Books, order_id: str, saga: SagaFacts) -> Iterato
 
 
 def _sale_against_order(books: Books, order_id: str, sale: SaleFacts) -> Iterator[Finding]:
-    if order_id in books.sagas or not sale.sold_at or sale.sold_by.startswith(SIGNED_IN):
+    if order_id in books.sagas or not sale.sold_at or _by_hand(sale):
         return
     placed = books.orders.get(order_id, OrderFacts()).status is not OrderStatus.NONE
     if not placed:
         what = f"a sale without an order: sold by {sale.sold_by}, but no such order was ever started"
         yield Finding(CHECK, f"order {order_id}", sale.sold_at, what, log="inventory")
+
+
+def _by_hand(sale: SaleFacts) -> bool:
+    return sale.sold_by.startswith(SIGNED_IN)
 
 
 def _said(sale: SaleFacts) -> str:

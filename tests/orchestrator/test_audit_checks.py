@@ -194,6 +194,13 @@ def test_a_sale_for_a_refused_order_is_found(shop: ShopHistory) -> None:
     assert told(audited(shop)) == [("orders and sales", "order 6", last_position(shop, "order"))]
 
 
+def test_an_order_that_was_refused_because_of_a_sale_by_hand_is_clean(shop: ShopHistory) -> None:
+    shop.tell(INVENTORY, Sell("6", (Line(13, 1),)), "user-3")
+    shop.started("6", [(12, 1)])
+    shop.tell(ORDER, DenySell("6", "sale-differs", ()), "inventory")
+    assert audited(shop) == []
+
+
 def test_an_order_that_moved_while_we_read_is_left_to_the_next_audit(shop: ShopHistory) -> None:
     plant_placed(shop, "6", (OrderLine(12, "goods 12", 250, 1),), 250)
     assert audited(shop, moving=("6",)) == []

@@ -1,6 +1,6 @@
 """Keeps projections up to date with their logs: the `projector` role, and the watchdog's own copy.
 
-A log's NOTIFY wakes its projections at once; while many commits come, those of 20 ms are taken together.
+A log's NOTIFY wakes its projections at once; while many commits come, those of 50 ms are taken together.
 A notification can get lost, so every log and every projection is also looked at once a second.
 """
 
@@ -25,7 +25,7 @@ CHANNEL: Final = "events"
 """The eventsourcing library's recorder notifies on a channel that has the name of its table."""
 
 POLL_S: Final = 1.0
-GAP_S: Final = 0.02
+GAP_S: Final = 0.05
 RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before what failed is tried again; the last one repeats, for as long as Postgres is away."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.cursors import BigInt, Text, read_cursor, write_cursor
@@ -184,10 +184,10 @@ class Queries:
 
 
 @cache
-def statement_for(name: str, schema: str, given: frozenset[str]) -> Composed:
+def statement_for(name: str, schema: str, given: frozenset[str]) -> bytes:
     """A named query. A line that ends in `-- when a b unless c` stays if a and b are given and c is not."""
     lines = [line for line in query(name).splitlines() if _stays(line, given)]
-    return SQL("\n".join(lines)).format(schema=Identifier(schema))
+    return SQL("\n".join(lines)).format(schema=Identifier(schema)).as_bytes()
 
 
 def _stays(line: str, given: frozenset[str]) -> bool:

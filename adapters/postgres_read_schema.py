@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 
 from projections import PROJECTIONS
 from projections.projection import Projection
@@ -39,9 +39,9 @@ def query(name: str) -> str:
 
 
 @cache
-def statement(name: str, schema: str) -> Composed:
-    """A named query on the tables of `schema`."""
-    return SQL(query(name)).format(schema=Identifier(schema))
+def statement(name: str, schema: str) -> bytes:
+    """A named query on the tables of `schema`, put together once: psycopg knows bytes again."""
+    return SQL(query(name)).format(schema=Identifier(schema)).as_bytes()
 
 
 def create_read_tables(

@@ -36,11 +36,11 @@ class ReadTable:
         types = _sql_types(table)
         self._dumps = {place: _DUMPS[of] for place, of in enumerate(types.values()) if of in _DUMPS}
         names = _names(table, schema)
-        self._read = SQL(query("read_rows")).format(**names)
-        self._upsert = SQL(query("upsert_rows")).format(arrays=_arrays(types.values()), **names)
+        self._read = SQL(query("read_rows")).format(**names).as_bytes()
+        self._upsert = _with_arrays("upsert_rows", types.values(), names)
         key_types = [types[name] for name in table.primary_key]
-        self._delete = SQL(query("delete_rows")).format(arrays=_arrays(key_types), **names)
-        self._all = SQL(query("all_rows")).format(**names)
+        self._delete = _with_arrays("delete_rows", key_types, names)
+        self._all = SQL(query("all_rows")).format(**names).as_bytes()
 
     def load(self, connection: psycopg.Connection, keys: Iterable[int]) -> dict[int, Rows]:
         """The rows that stand for these keys; keys without rows are left out."""
@@ -143,8 +143,9 @@ def _sql_type(hint: Any) -> str:
     return _SQL_TYPES[kind]
 
 
-def _arrays(types: Iterable[str]) -> Composable:
-    return SQL(", ").join(SQL(f"%b::{of}[]") for of in types)
+def _with_arrays(name: str, types: Iterable[str], names: Mapping[str, Composable]) -> bytes:
+    arrays = SQL(", ").join(SQL(f"%b::{of}[]") for of in types)
+    return SQL(query(name)).format(arrays=arrays, **names).as_bytes()
 
 
 def _names(table: Table, schema: str) -> dict[str, Composable]:

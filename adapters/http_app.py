@@ -52,6 +52,8 @@ def create_app(parts: HttpParts) -> FastAPI:
         description=DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,
+        # Without this the page would have an outside service look at our document.
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.parts = parts
     app.state.positions = Positions(parts.queries)

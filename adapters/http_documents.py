@@ -5,10 +5,11 @@ having a body or from being a read is added here, so no route can forget to say 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from adapters.http_auth import WHO
@@ -29,7 +30,6 @@ from adapters.http_examples import FACTS
 from adapters.http_positions import AFTER_HEADER, POSITION_HEADER
 from domain.refusals import KeyReused, Overloaded, Refusal, Unavailable
 
-METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
 SCHEME: Final = "paseto"
 
 KEY_PARAMETER: Final = {
@@ -131,10 +131,17 @@ def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _complete(made)
+            for route, method in _documented(app):
+                _show_examples(made, route, method)
             app.openapi_schema = made
         return app.openapi_schema
 
     return openapi
+
+
+def _documented(app: FastAPI) -> Iterable[tuple[APIRoute, str]]:
+    routes = (route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema)
+    return ((route, method.lower()) for route in routes for method in route.methods or ())
 
 
 def _complete(made: dict[str, Any]) -> None:
@@ -148,7 +155,6 @@ def _complete(made: dict[str, Any]) -> None:
     for path, operations in made["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, method.upper(), path)
-            _show_examples(operation, components["schemas"])
 
 
 def _complete_operation(operation: dict[str, Any], method: str, path: str) -> None:
@@ -205,16 +211,31 @@ def _merge(responses: dict[str, Any], more: Mapping[int | str, Mapping[str, Any]
         known["description"] = ", ".join(content["examples"])
 
 
-def _show_examples(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
-    """A body or answer shows the example of its model."""
-    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-    for content in (body.get("content", {}).get("application/json") for body in bodies):
-        if content is not None:
-            shown = [*_examples(content["schema"], schemas)]
-            if shown:
-                content["example"] = shown[0]
+def _show_examples(document: dict[str, Any], route: APIRoute, method: str) -> None:
+    """Bodies and answers show the example of their model, nulls and all: the framework leaves those out."""
+    operation = document["paths"][route.path_format][method]
+    for status, model in _answer_models(route).items():
+        _show(document, operation["responses"][str(status)], model)
+    if route.body_field is not None:
+        _show(document, operation["requestBody"], route.body_field.field_info.annotation)
 
 
-def _examples(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterable[Any]:
-    for one in schema.get("anyOf", [schema]):
-        yield from schemas[one["$ref"].rpartition("/")[2]]["examples"] if "$ref" in one else ()
+def _answer_models(route: APIRoute) -> dict[int | str, Any]:
+    others = {status: said["model"] for status, said in route.responses.items() if "model" in said}
+    if route.response_model is None or route.status_code is None:
+        return others
+    return {route.status_code: route.response_model, **others}
+
+
+def _show(document: dict[str, Any], body: dict[str, Any], model: Any) -> None:
+    kinds: tuple[type[BaseModel], ...] = get_args(model) or (model,)
+    examples = [_examples(kind) for kind in kinds]
+    for kind, shown in zip(kinds, examples, strict=True):
+        document["components"]["schemas"][kind.__name__]["examples"] = shown
+    body["content"]["application/json"]["example"] = examples[0][0]
+
+
+def _examples(model: type[BaseModel]) -> list[Any]:
+    extra: Any = model.model_config["json_schema_extra"]
+    examples: list[Any] = extra["examples"]
+    return examples

@@ -13,7 +13,7 @@ from adapters.paseto_tokens import ACCESS_TTL_S, CLOCK_SKEW_S, Claims
 from domain.recorded import Recorded
 from domain.session import SessionEnded
 from domain.streams import key_of
-from domain.user import LoggedOutEverywhere, RoleGranted
+from domain.user import LoggedOutEverywhere, Role, RoleGranted
 
 MAX_REMEMBERED: Final = 50_000
 """Tokens admitted, and deaths learned, that are remembered."""
@@ -27,6 +27,7 @@ class Revocations:
         self._admitted: OrderedDict[str, None] = OrderedDict()
         self._dead_sessions: OrderedDict[str, datetime] = OrderedDict()
         self._dead_before: OrderedDict[int, datetime] = OrderedDict()
+        self._roles: dict[int, Role] = {}
 
     def is_admitted(self, claims: Claims) -> bool:
         """Whether the log was asked about this token already."""
@@ -41,7 +42,10 @@ class Revocations:
         if claims.session_id in self._dead_sessions:
             return True
         at = self._dead_before.get(claims.user_id)
-        return at is not None and claims.issued_at <= at
+        if at is None:
+            return False
+        # A refresh that met the grant half way made a token of the old role after the grant's own time.
+        return claims.issued_at <= at or self._roles.get(claims.user_id, claims.role) != claims.role
 
     def learn(self, recorded: Recorded) -> None:
         """Safe to run twice, and late: an event says the same every time."""
@@ -51,7 +55,8 @@ class Revocations:
                 self._dead_sessions[key] = recorded.cause.at
             case LoggedOutEverywhere(at):
                 self._die_before(int(key), at)
-            case RoleGranted():
+            case RoleGranted(role):
+                self._roles[int(key)] = Role(role)
                 self._die_before(int(key), recorded.cause.at)
             case _:
                 return
@@ -66,10 +71,12 @@ class Revocations:
         oldest = self._clock() - _KEEP
         _drop_until(self._dead_sessions, oldest)
         _drop_until(self._dead_before, oldest)
+        self._roles = {user_id: role for user_id, role in self._roles.items() if user_id in self._dead_before}
         if len(self._dead_sessions) + len(self._dead_before) > MAX_REMEMBERED:
             self._admitted.clear()
             self._dead_sessions.clear()
             self._dead_before.clear()
+            self._roles.clear()
 
 
 def _drop_until(deaths: OrderedDict[str, datetime] | OrderedDict[int, datetime], oldest: datetime) -> None:

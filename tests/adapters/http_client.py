@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -112,11 +113,17 @@ def _model(route: APIRoute, status: int) -> Any:
 @asynccontextmanager
 async def open_client() -> AsyncIterator[Client]:
     sock = bound_socket("127.0.0.1", 0)
-    async with open_shop() as shop, aiohttp.ClientSession() as http:
+    # asyncio does this only for sockets made with IPPROTO_TCP; without it every call takes 40 ms.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # From now on callers wait in the backlog instead of being refused while the server starts.
+    sock.listen()
+    async with open_shop() as shop:
         app = create_app(shop.parts())
         server = asyncio.create_task(serve_http(app, sock))
         try:
-            yield Client(shop, app, http, f"http://127.0.0.1:{sock.getsockname()[1]}")
+            # Its connections are closed before the server stops, which would wait for them.
+            async with aiohttp.ClientSession() as http:
+                yield Client(shop, app, http, f"http://127.0.0.1:{sock.getsockname()[1]}")
         finally:
             server.cancel()
             with suppress(asyncio.CancelledError):

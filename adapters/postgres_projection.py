@@ -18,6 +18,9 @@ from domain.recorded import Recorded
 from projections.projection import Projection, apply, key_of
 
 BATCH_EVENTS: Final = 5_000
+BATCH_BYTES: Final = 16 * 1024**2
+"""An event has up to 2,000 lines; decoded, folded and written, a byte of a batch takes about ten."""
+
 NO_END: Final = 2**63 - 1
 
 _ASYNC_COMMIT: Final = "-c synchronous_commit=off"
@@ -63,6 +66,10 @@ class PostgresProjection:
         """
         try:
             return self._advance(batch_limit, until)
+        except psycopg.errors.QueryCanceled:
+            # It took longer than a statement may: half of it may not.
+            if batch_limit == 1:
+                raise
         except Exception as error:
             if not _is_events_fault(error):
                 raise
@@ -113,7 +120,7 @@ class PostgresProjection:
         return locked is not None
 
     def _batch_end(self, log: psycopg.Connection, limit: int, until: int) -> tuple[int, int]:
-        params = {"after": self.position, "until": until, "limit": limit}
+        params = {"after": self.position, "until": until, "limit": limit, "bytes": BATCH_BYTES}
         row = log.execute(statement("batch_end", self.projection.log), params).fetchone()
         assert row is not None
         return row[0] or self.position, row[1]

@@ -295,6 +295,39 @@ def test_rows_and_position_are_one_commit(logs: str) -> None:
     assert list(table_rows(logs, "read", ORDER_INFO)) == folded(ORDER_INFO, shop)
 
 
+def test_a_batch_has_a_limit_in_bytes_and_one_event_at_least(
+    logs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = busy_shop()
+    store(logs, shop)
+    monkeypatch.setattr("adapters.postgres_projection.BATCH_BYTES", 1_000)
+    with live(ORDER_INFO, logs) as running:
+        counts = [running.advance() for _ in range(3)]
+        assert all(1 <= count < 10 for count in counts)
+        monkeypatch.setattr("adapters.postgres_projection.BATCH_BYTES", 1)
+        assert running.advance() == 1
+        assert running.position == sum(counts) + 1
+
+
+def test_a_batch_that_takes_too_long_is_made_smaller(logs: str) -> None:
+    shop = busy_shop()
+    store(logs, shop)
+    with psycopg.connect(logs, autocommit=True) as connection:
+        connection.execute(SLOW)
+    quick = conninfo.make_conninfo(logs, options="-c statement_timeout=200ms")
+    with live(ORDER_INFO, quick) as running:
+        passed = running.advance(64)
+        assert 0 < passed < 64
+        assert running.position == passed
+
+
+SLOW = """
+CREATE FUNCTION read.slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.05); RETURN new; END $$;
+CREATE TRIGGER slow BEFORE INSERT ON read.order_info FOR EACH ROW EXECUTE FUNCTION read.slow();
+"""
+
+
 def test_the_largest_cart_is_one_batch(logs: str) -> None:
     shop = ShopHistory()
     for goods_id in range(1, MAX_LINES + 1):

@@ -67,11 +67,16 @@ class Batch:
         return Decided(written, self.states(states), first)
 
     def _write(self, written: Written, cause: Cause) -> None:
+        """All of it or, when an event does not fold, none: others in the batch must not suffer from a bug."""
+        after: dict[str, Versioned] = {}
+        recorded: list[Recorded] = []
         for stream, event in written:
-            now = self.current(stream)
+            now = after.get(stream) or self.current(stream)
             version = now.version + 1
-            self.after[stream] = Versioned(version, self.service.evolve(stream, now.state, event))
-            self.recorded.append(Recorded(stream, version, event, cause))
+            after[stream] = Versioned(version, self.service.evolve(stream, now.state, event))
+            recorded.append(Recorded(stream, version, event, cause))
+        self.after.update(after)
+        self.recorded.extend(recorded)
 
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""

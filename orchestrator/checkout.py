@@ -13,7 +13,7 @@ from typing import Final
 from domain import streams
 from domain.cart import Cart
 from domain.goods import Goods
-from domain.key import UNUSED, Key, Keyed, KeyUse, is_repeat
+from domain.key import UNUSED, Key, Keyed, KeyUse
 from domain.order import NONE, Contact, Order, OrderPlaced
 from domain.order import evolve as evolve_order
 from domain.recorded import Cause, Recorded
@@ -64,11 +64,13 @@ class Checkout:
 
         Raises the refusals of StartOrder, KeyReused, Busy. A used key gives the order it was used for.
         """
-        for _ in range(MAX_TRIES):
+        for attempt in range(MAX_TRIES):
             order_id = self._terms.new_order_id()
             waiter = self._outcomes.wait_for(order_id)
             try:
-                done = await self._start(order_id, user_id, contact, use, cause)
+                offers = await self._offers(user_id, fresh=attempt > 0)
+                command = StartOrder(order_id, user_id, offers, contact, *self._times())
+                done = await self._start(command, use, cause)
                 if not done.written:
                     return await self._replayed(done, use, wait_s)
                 return await self._await_outcome(order_id, done, waiter, wait_s)
@@ -89,30 +91,24 @@ class Checkout:
             self._outcomes.drop(order_id, waiter)
         return None if placing.saga == NEW else placing
 
-    async def _start(
-        self, order_id: str, user_id: int, contact: Contact, use: KeyUse | None, cause: Cause
-    ) -> Done:
-        offers = await self._offers(user_id, use)
+    def _times(self) -> tuple[datetime, datetime]:
+        """Now, and when inventory must have answered."""
         now = self._terms.clock()
-        command = StartOrder(
-            order_id=order_id,
-            user_id=user_id,
-            offers=offers,
-            contact=contact,
-            at=now,
-            sell_before=now + timedelta(seconds=self._terms.sell_deadline_s),
-        )
-        own = Cause(cause.command_id, cause.caller, order_id, cause.at)
+        return now, now + timedelta(seconds=self._terms.sell_deadline_s)
+
+    async def _start(self, command: StartOrder, use: KeyUse | None, cause: Cause) -> Done:
+        own = Cause(cause.command_id, cause.caller, command.order_id, cause.at)
         return await self._orders.submit(command if use is None else Keyed(command, use), own)
 
-    async def _offers(self, user_id: int, use: KeyUse | None) -> tuple[Offer, ...]:
-        """What the goods service asks for everything that is checked; nothing for a used key."""
+    async def _offers(self, user_id: int, *, fresh: bool) -> tuple[Offer, ...]:
+        """What the goods service asks for everything that is checked.
+
+        The cart as last seen will do for a start: the commit checks it, and `fresh` is for the next try.
+        """
         name = streams.cart(user_id)
-        names = (name,) if use is None else (name, use.stream)
-        states = await self._orders.read(*names)
-        if use is not None and is_repeat(states[use.stream], use):
-            return ()
-        cart: Cart = states[name]
+        cart: Cart | None = None if fresh else self._orders.peek(name)
+        if cart is None:
+            cart = (await self._orders.read(name))[name]
         wanted = [streams.goods(line.goods_id) for line in cart.checked()]
         known = await self._goods.read(*wanted) if wanted else {}
         return tuple(_offer(line.goods_id, known[streams.goods(line.goods_id)]) for line in cart.checked())

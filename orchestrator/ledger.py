@@ -103,6 +103,11 @@ class Ledger:
         states: States = await self._put(_Waiting(None, None, streams, _future()))
         return states
 
+    def peek(self, stream: str) -> Any | None:
+        """The state as this process last saw it, or None. Only for what a commit checks afterwards."""
+        known = self._known.get(stream)
+        return None if known is None else known.state
+
     async def _put(self, waiting: _Waiting) -> Any:
         if self._closing:
             raise Unavailable

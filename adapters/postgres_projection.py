@@ -5,6 +5,7 @@ A crash loses rows and position together, so the same events are folded again on
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Final, Self
 
 import psycopg
@@ -104,10 +105,7 @@ class PostgresProjection:
         """The log's connection and the read models'; one for both where both are in one database."""
         if self._connections is None or any(connection.closed for connection in self._connections):
             self.close()
-            log_dsn, read_dsn = self._dsns
-            read = psycopg.connect(session(read_dsn, _ASYNC_COMMIT), autocommit=True)
-            log = read if log_dsn == read_dsn else psycopg.connect(session(log_dsn), autocommit=True)
-            self._connections = (log, read)
+            self._connections = _connect(*self._dsns)
         return self._connections
 
     def _has_position(self, read: psycopg.Connection) -> bool:
@@ -147,6 +145,14 @@ class PostgresProjection:
         end, _ = self._batch_end(log, 1, NO_END)
         names = [f"{row[2]} at {row[0]} version {row[1]}" for row in self._rows(log, end)]
         return f"log {self.projection.log}, position {end}: {', '.join(names) or 'no event'}"
+
+
+def _connect(log_dsn: str, read_dsn: str) -> tuple[psycopg.Connection, psycopg.Connection]:
+    with ExitStack() as opened:
+        read = opened.enter_context(psycopg.connect(session(read_dsn, _ASYNC_COMMIT), autocommit=True))
+        log = read if log_dsn == read_dsn else psycopg.connect(session(log_dsn), autocommit=True)
+        opened.pop_all()
+    return log, read
 
 
 def _is_events_fault(error: Exception) -> bool:

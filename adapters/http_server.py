@@ -44,9 +44,12 @@ async def serve_http(app: Any, sock: socket.socket) -> None:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Raises OSError when the address cannot be had."""
+    """Raises OSError when the address cannot be had.
+
+    The protocol is named because asyncio turns Nagle's algorithm off only where it is.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))

@@ -28,6 +28,7 @@ from nats.js.api import (
 
 from adapters.wire_codec import Poison, decode, encode
 from domain.refusals import Busy
+from orchestrator.loops import wanted
 from orchestrator.messages import Command, Reply, Undelivered
 
 logger = logging.getLogger(__name__)
@@ -193,12 +194,14 @@ class NatsWire:
                 tasks.create_task(self._fetch_for_ever(stream, durable, handler))
 
     async def _fetch_for_ever(self, stream: str, durable: str, handler: Handler) -> None:
-        while True:
+        while wanted():
             try:
                 await self.set_up(stream, durable)
                 subscription = await self._js.pull_subscribe_bind(durable, stream)
                 await self._fetch_while_healthy(subscription, handler)
             except NATS_ERRORS as error:
+                if self._client.is_closed:
+                    raise
                 logger.warning("the broker does not serve %s: %s", stream, _text(error))
                 await asyncio.sleep(RETRY_AFTER_S)
 
@@ -207,7 +210,7 @@ class NatsWire:
     ) -> None:
         """Raises when the consumer is gone, or has not even sent a heartbeat."""
         try:
-            while True:
+            while wanted():
                 try:
                     messages = await subscription.fetch(1, FETCH_TIMEOUT_S, HEARTBEAT_S)
                 except nats.js.errors.FetchTimeoutError:

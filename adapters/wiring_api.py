@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,11 +21,12 @@ from adapters.ids import SequenceIds, new_command_id, utc_now
 from adapters.key_files import email_key, token_key
 from adapters.paseto_tokens import Tokens
 from adapters.postgres_log import LogDatastore
-from adapters.postgres_queries import Queries
+from adapters.postgres_queries import Queries, read_pool
 from adapters.postgres_recorder import LogRecorder
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.wiring import Plant
 from domain.services import GOODS, INVENTORY, SERVICES, USER
+from orchestrator.loops import wanted
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ Probe = Callable[[], Awaitable[str]]
 async def add_api(plant: Plant, sock: socket.socket) -> None:
     """Raises KeyFileError."""
     settings = plant.settings
-    pool = await _open_pool(plant, "read")
+    pool = await _opened(plant, read_pool(plant.dsn("read"), max_size=READ_CONNECTIONS))
     tokens = Tokens(token_key(settings), environment=settings.environment, clock=utc_now)
     passwords = Passwords()
     plant.stack.callback(passwords.close)
@@ -59,64 +60,68 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         queries=queries,
         desk=desk,
         tokens=tokens,
-        new_user_id=SequenceIds(await _open_pool(plant, USER.log), USER.log).new,
-        new_goods_id=SequenceIds(await _open_pool(plant, GOODS.log), GOODS.log).new,
+        new_user_id=SequenceIds(await _id_pool(plant, USER.log), USER.log).new,
+        new_goods_id=SequenceIds(await _id_pool(plant, GOODS.log), GOODS.log).new,
         clock=utc_now,
         new_command_id=new_command_id,
-        readiness=Readiness(plant, pool, queries).look,
+        readiness=Readiness(plant, pool).look,
         timeline=partial(timeline_of, {service.log: plant.dsn(service.log) for service in SERVICES}),
     )
-    plant.tasks.append(follow_users(plant.dsn(USER.log), desk))
+    follower = Follower(plant.dsn(USER.log), desk)
+    plant.stack.callback(follower.close)
+    await follower.begin()
+    plant.tasks.append(follower.run())
     plant.tasks.append(serve_http(create_app(parts), sock))
 
 
-async def _open_pool(plant: Plant, service: Any) -> AsyncConnectionPool[Any]:
-    """The read models get a pool of several connections, id sequences one each."""
-    size = READ_CONNECTIONS if service == "read" else 1
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        plant.dsn(service),
-        min_size=1,
-        max_size=size,
-        open=False,
-        timeout=5.0,
-        check=AsyncConnectionPool.check_connection if size == 1 else None,
-        kwargs={"autocommit": True, "connect_timeout": 5, "options": "-c statement_timeout=5s"},
-    )
+async def _id_pool(plant: Plant, log: Any) -> AsyncConnectionPool[Any]:
+    return await _opened(plant, read_pool(plant.dsn(log), max_size=1))
+
+
+async def _opened(plant: Plant, pool: AsyncConnectionPool[Any]) -> AsyncConnectionPool[Any]:
     await pool.open()
     plant.stack.push_async_callback(pool.close)
     return pool
 
 
-async def follow_users(dsn: str, desk: UserDesk) -> None:
-    """Tells the desk what other processes record of users and sessions, from now on."""
-    recorder = LogRecorder(LogDatastore(dsn, USER.log))
-    position: int | None = None
-    while True:
-        try:
-            if position is None:
-                position = await asyncio.to_thread(recorder.max_notification_id) or 0
-            news = await asyncio.to_thread(_after, recorder, position)
-        except PersistenceError as error:
-            logger.warning("the user log cannot be followed: %s", str(error).partition("\n")[0])
-            news = []
-        for notification in news:
-            desk.learn(decode(notification))
-            position = notification.id
-        if len(news) < FOLLOW_BATCH:
-            await asyncio.sleep(FOLLOW_EVERY_S)
+class Follower:
+    """Tells the desk what other processes record of users and sessions."""
 
+    def __init__(self, dsn: str, desk: UserDesk) -> None:
+        self._recorder = LogRecorder(LogDatastore(dsn, USER.log))
+        self._desk = desk
+        self._position = 0
 
-def _after(recorder: LogRecorder, position: int) -> list[Notification]:
-    return list(recorder.select_notifications(position, FOLLOW_BATCH, inclusive_of_start=False))
+    async def begin(self) -> None:
+        """From here on nothing is missed; what came before, a token's first use looks up."""
+        self._position = await asyncio.to_thread(self._recorder.max_notification_id) or 0
+
+    async def run(self) -> None:
+        while wanted():
+            try:
+                news = await asyncio.to_thread(self._news)
+            except PersistenceError as error:
+                logger.warning("the user log cannot be followed: %s", str(error).partition("\n")[0])
+                news = ()
+            for notification in news:
+                self._desk.learn(decode(notification))
+                self._position = notification.id
+            if len(news) < FOLLOW_BATCH:
+                await asyncio.sleep(FOLLOW_EVERY_S)
+
+    def close(self) -> None:
+        self._recorder.datastore.close()
+
+    def _news(self) -> Sequence[Notification]:
+        return self._recorder.select_notifications(self._position, FOLLOW_BATCH, inclusive_of_start=False)
 
 
 class Readiness:
     """What /readyz says: the broker, the read models and every log, each by its name."""
 
-    def __init__(self, plant: Plant, pool: AsyncConnectionPool[Any], queries: Queries) -> None:
+    def __init__(self, plant: Plant, pool: AsyncConnectionPool[Any]) -> None:
         self._plant = plant
         self._pool = pool
-        self._queries = queries
 
     async def look(self) -> Mapping[str, str]:
         probes: dict[str, Probe] = {"broker": self._broker, "read-models": self._read_models}
@@ -137,11 +142,15 @@ class Readiness:
             async with self._pool.connection(timeout=2.0) as conn:
                 rows = await (await conn.execute(STOPPED)).fetchall()
         except (psycopg.Error, OSError) as error:
-            return str(error).partition("\n")[0] or "no answer"
-        return "; ".join(f"projection {name} has stopped: {error}" for name, error in rows) or "ok"
+            logger.warning("the read models do not answer: %s", error)
+            return NO_ANSWER
+        return "; ".join(f"projection {name} has stopped" for (name,) in rows) or "ok"
 
 
-STOPPED: Final = "SELECT projection, last_error FROM read.position WHERE last_error IS NOT NULL"
+NO_ANSWER: Final = "no answer"
+"""What strangers are told; the reason stands in our own log."""
+
+STOPPED: Final = "SELECT projection FROM read.position WHERE last_error IS NOT NULL"
 
 
 def _answers(dsn: str) -> str:
@@ -149,5 +158,6 @@ def _answers(dsn: str) -> str:
         with psycopg.connect(dsn, connect_timeout=2, autocommit=True) as conn:
             conn.execute("SELECT 1")
     except psycopg.Error as error:
-        return str(error).partition("\n")[0]
+        logger.warning("a log does not answer: %s", error)
+        return NO_ANSWER
     return "ok"

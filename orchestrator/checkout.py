@@ -21,7 +21,7 @@ from domain.refusals import CartChanged, IdTaken
 from domain.saga import NEW, Offer, Saga, StartOrder, Step
 from domain.saga import evolve as evolve_saga
 from orchestrator.ledger import Done, Ledger
-from orchestrator.outcomes import Outcomes
+from orchestrator.outcomes import Outcomes, is_saga
 
 MAX_TRIES: Final = 5
 """Starts of one order while its cart keeps changing."""
@@ -160,7 +160,7 @@ def _after(placing: Placing, events: Sequence[Recorded]) -> Placing:
     for recorded in events:
         if isinstance(recorded.event, OrderPlaced):
             order = evolve_order(order, recorded.event)
-        else:
+        elif is_saga(recorded):
             saga = evolve_saga(saga, recorded.event)
     position = max((recorded.position for recorded in events), default=placing.position or 0)
     return Placing(placing.order_id, saga, order, placing.replayed, position)

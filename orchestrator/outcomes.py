@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from domain.order import OrderPlaced
 from domain.recorded import Recorded
 from domain.saga import OrderCancelled, SellConfirmed, SellDenied, SellUnanswered
 from domain.streams import category, key_of
@@ -34,13 +33,10 @@ class Outcomes:
             self._waiters.pop(order_id, None)
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
-        """Listener of the order ledger."""
-        placed = {e.cause.correlation: e for e in events if isinstance(e.event, OrderPlaced)}
-        for recorded in events:
-            if isinstance(recorded.event, DECISIVE):
-                order_id = key_of(recorded.originator_id)
-                order = (placed[order_id],) if order_id in placed else ()
-                self.wake(order_id, (recorded, *order))
+        """Listener of the order ledger. A waiter gets all events of its order in the deciding commit."""
+        for order_id in decided_orders(events):
+            if order_id in self._waiters:
+                self.wake(order_id, tuple(e for e in events if e.cause.correlation == order_id))
 
     def wake(self, order_id: str, events: tuple[Recorded, ...] = ()) -> None:
         for waiter in self._waiters.pop(order_id, ()):

@@ -15,6 +15,7 @@ from domain.recorded import Cause, Recorded
 from domain.saga import ConfirmReturn, ConfirmSell, DenySell, owed_after
 from domain.streams import key_of
 from orchestrator.ledger import Ledger
+from orchestrator.loops import wanted
 from orchestrator.messages import (
     Command,
     Reply,
@@ -64,7 +65,7 @@ class Sender:
             tasks.create_task(self._announce())
 
     async def _send_commands(self) -> None:
-        while True:
+        while wanted():
             commands = await _drain(self._outbound, MAX_SENT_AT_ONCE)
             try:
                 await self._wire.send_commands(commands)
@@ -72,7 +73,7 @@ class Sender:
                 logger.warning("%d commands did not go out, the watchdog will: %s", len(commands), error)
 
     async def _announce(self) -> None:
-        while True:
+        while wanted():
             order_ids = await _drain(self._decided, MAX_SENT_AT_ONCE)
             try:
                 await self._wire.announce(order_ids)

@@ -16,6 +16,7 @@ from domain.recorded import Cause
 from domain.refusals import Busy
 from domain.saga import NEW, NoteResend, Saga, owed, wake
 from orchestrator.ledger import Ledger
+from orchestrator.loops import wanted
 from orchestrator.messages import Command
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Watchdog:
 
     async def run(self) -> None:
         """Until cancelled. A list or log that cannot be reached is tried again at the next look."""
-        while True:
+        while wanted():
             try:
                 woken = await self.look()
             except (Busy, OSError) as error:

@@ -34,9 +34,13 @@ class Outcomes:
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
         """Listener of the order ledger. A waiter gets all events of its order in the deciding commit."""
-        for order_id in decided_orders(events):
-            if order_id in self._waiters:
-                self.wake(order_id, tuple(e for e in events if e.cause.correlation == order_id))
+        awaited = [order_id for order_id in decided_orders(events) if order_id in self._waiters]
+        by_order: dict[str, list[Recorded]] = {order_id: [] for order_id in awaited}
+        for recorded in events if awaited else ():
+            if recorded.cause.correlation in by_order:
+                by_order[recorded.cause.correlation].append(recorded)
+        for order_id, its_own in by_order.items():
+            self.wake(order_id, tuple(its_own))
 
     def wake(self, order_id: str, events: tuple[Recorded, ...] = ()) -> None:
         for waiter in self._waiters.pop(order_id, ()):

@@ -330,6 +330,24 @@ async def test_a_full_stream_that_discards_new_messages_would_refuse(
     assert 10 < sent < 299
 
 
+async def test_serving_stops_when_told_however_busy_the_wire_is(wire: NatsWire) -> None:
+    """A cancellation that meets an arriving message must not get lost."""
+    await wire.set_up_streams()
+
+    async def busy() -> None:
+        while True:
+            await wire.send_commands(SELLS[:1])
+
+    async with running(busy()):
+        for n in range(60):
+            task = asyncio.create_task(wire.serve_commands(Heard()))
+            await asyncio.sleep(0.02 + n * 0.0005)
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=3.0)
+            task.cancel()
+            assert done, f"still serving after round {n}"
+
+
 async def test_whoever_waits_elsewhere_hears_that_an_order_is_decided(
     client: Client, wire: NatsWire, names: WireNames
 ) -> None:

@@ -1,0 +1,269 @@
+"""Placing an order: started once whatever happens, its outcome told as soon as somebody knows it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import count
+
+import pytest
+from eventsourcing.popo import POPOApplicationRecorder
+
+from domain.cart import CartLine, PutCartLine, ReplaceCart
+from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
+from domain.key import KeyUse
+from domain.order import Contact, OrderStatus
+from domain.recorded import Cause, Recorded
+from domain.refusals import CartChanged, CartEmpty, GoodsUnavailable, KeyReused, Short
+from domain.saga import CancelOrder, OrderStarted, Step
+from domain.services import GOODS, ORDER
+from orchestrator.checkout import Checkout, CheckoutTerms, Placing
+from orchestrator.ledger import Ledger
+from orchestrator.log import Log, RecorderLog
+from orchestrator.messages import Reply, SellRefusedReply, SoldReply
+from orchestrator.outcomes import Outcomes
+from orchestrator.saga_runner import ReplyDesk, Timing
+
+LedgerOver = Callable[..., Ledger]
+OpenLog = Callable[[], Log]
+NewCause = Callable[[], Cause]
+
+CONTACT = Contact("1 High Street", "Ann", "07700 900000", "N1")
+
+
+class Counter:
+    """A checkout, and an inventory that answers each started order with what `answer` makes of its id."""
+
+    def __init__(self, orders: Ledger, goods: Ledger, new_cause: NewCause, at: datetime) -> None:
+        ids = count(100)
+        self.orders, self.goods, self.new_cause = orders, goods, new_cause
+        self.outcomes = Outcomes()
+        self.desk = ReplyDesk(orders, Timing(1_800, lambda: at))
+        self.new_id: Callable[[], str] = lambda: str(next(ids))
+        terms = CheckoutTerms(30, lambda: at, self._next_id)
+        self.checkout = Checkout(orders, goods, self.outcomes, terms)
+        self.answer: Callable[[str], Reply] | None = SoldReply
+        self.started: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        orders.listeners += [self.outcomes.on_recorded, self.on_recorded]
+
+    def _next_id(self) -> str:
+        return self.new_id()
+
+    def on_recorded(self, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            if isinstance(recorded.event, OrderStarted):
+                self.started.append(recorded.event.order_id)
+                if self.answer is not None:
+                    reply = self.answer(recorded.event.order_id)
+                    self.tasks.append(asyncio.create_task(self.desk.handle([reply])))
+
+    async def fill(self, *lines: CartLine) -> None:
+        await self.orders.submit(ReplaceCart(3, lines), self.new_cause())
+
+    async def place(self, wait_s: float = 5.0, use: KeyUse | None = None) -> Placing:
+        return await self.checkout.place(
+            user_id=3, contact=CONTACT, use=use, cause=self.new_cause(), wait_s=wait_s
+        )
+
+
+@pytest.fixture
+async def counter(
+    open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, at: datetime
+) -> Counter:
+    """Goods 1 and 2 are for sale; two of goods 1 are in the cart of user 3."""
+    goods = ledger_over(RecorderLog(POPOApplicationRecorder()), GOODS)
+    await goods.submit(CreateGoods(1, "mug", 250), new_cause())
+    await goods.submit(CreateGoods(2, "cup", 100), new_cause())
+    counter = Counter(ledger_over(open_memory_log(), ORDER), goods, new_cause, at)
+    await counter.fill(CartLine(1, 2, checked=True))
+    return counter
+
+
+async def test_an_order_is_placed_with_names_and_prices_of_now(counter: Counter) -> None:
+    await counter.goods.submit(ChangeGoods(1, price=300), counter.new_cause())
+    placed = await counter.place()
+
+    assert placed.saga.step is Step.AWAITING_PAYMENT
+    assert placed.order.status is OrderStatus.TO_PAY
+    assert placed.order.placed is not None
+    assert placed.order.placed.amount == 600
+    assert [(line.name, line.price) for line in placed.order.placed.lines] == [("mug", 300)]
+    assert not placed.replayed
+
+
+async def test_what_is_told_at_once_is_what_the_log_says_later(counter: Counter) -> None:
+    placed = await counter.place()
+    later = await counter.checkout.outcome(placed.order_id)
+
+    assert later is not None
+    assert (later.saga, later.order) == (placed.saga, placed.order)
+
+
+async def test_a_refused_order_says_what_was_short(counter: Counter) -> None:
+    counter.answer = lambda order_id: SellRefusedReply(order_id, "stock-short", (Short(1, 2, 0),))
+    refused = await counter.place()
+
+    assert (refused.saga.step, refused.saga.short) == (Step.REFUSED, (Short(1, 2, 0),))
+    assert refused.order.status is OrderStatus.NONE
+
+
+async def test_an_order_nobody_answers_is_undecided_when_the_time_is_up(counter: Counter) -> None:
+    counter.answer = None
+    undecided = await counter.place(wait_s=0.05)
+
+    assert undecided.saga.step is Step.SELLING
+    assert undecided.position is not None
+    assert counter.outcomes._waiters == {}, "nobody is waited for in vain"
+
+
+async def test_an_order_cancelled_while_it_is_awaited_ends_the_wait(counter: Counter) -> None:
+    counter.answer = None
+    waiting = asyncio.create_task(counter.place())
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    await counter.orders.submit(CancelOrder(counter.started[0]), counter.new_cause())
+
+    assert (await waiting).saga.step is Step.ROLLING_BACK
+
+
+async def test_news_of_another_process_end_the_wait(counter: Counter) -> None:
+    """They say which order was decided, not how: the log is asked."""
+    counter.answer = None
+    waiting = asyncio.create_task(counter.place())
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    counter.orders.listeners.remove(counter.outcomes.on_recorded)
+    await counter.desk.handle([SoldReply(counter.started[0])])
+    counter.outcomes.wake(counter.started[0])
+    placed = await asyncio.wait_for(waiting, 0.9)
+
+    assert placed.order.status is OrderStatus.TO_PAY
+
+
+async def test_a_false_announcement_does_not_end_the_wait(counter: Counter) -> None:
+    counter.answer = None
+    waiting = asyncio.create_task(counter.place(wait_s=0.5))
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    before = counter.orders.commands
+    counter.outcomes.wake(counter.started[0])
+
+    assert (await waiting).saga.step is Step.SELLING
+    assert counter.orders.commands - before < 10, "the log is not asked in a tight loop"
+
+
+# refusals
+
+
+async def test_an_empty_selection_is_refused_and_nothing_recorded(counter: Counter) -> None:
+    await counter.fill(CartLine(1, 2, checked=False))
+    with pytest.raises(CartEmpty):
+        await counter.place()
+    assert counter.started == []
+
+
+async def test_goods_no_longer_for_sale_are_named_and_nothing_recorded(counter: Counter) -> None:
+    await counter.goods.submit(DeleteGoods(1), counter.new_cause())
+    with pytest.raises(GoodsUnavailable) as refusal:
+        await counter.place()
+    assert refusal.value.facts == {"missing": (1,)}
+    assert counter.started == []
+
+
+# started again
+
+
+async def test_a_cart_that_grew_meanwhile_is_read_again(counter: Counter) -> None:
+    """Between reading the cart and starting the order somebody put goods 2 into it."""
+    grown = counter.new_id
+
+    def while_the_cart_grows() -> str:
+        counter.new_id = grown
+        line = PutCartLine(3, CartLine(2, 1, checked=True))
+        counter.tasks.append(asyncio.create_task(_submitted(counter, line)))
+        return grown()
+
+    counter.new_id = while_the_cart_grows
+    placed = await counter.place()
+
+    assert placed.order.placed is not None
+    assert {line.goods_id for line in placed.order.placed.lines} <= {1, 2}
+    assert placed.order.placed.amount == sum(line.price * line.nums for line in placed.order.placed.lines)
+
+
+async def _submitted(counter: Counter, command: PutCartLine) -> None:
+    await counter.orders.submit(command, counter.new_cause())
+
+
+async def test_a_cart_that_never_stands_still_is_refused_in_the_end(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_offered(*_args: object, **_kwargs: object) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(counter.checkout, "_offers", nothing_offered)
+    with pytest.raises(CartChanged):
+        await counter.place()
+    assert counter.started == []
+
+
+async def test_an_order_id_that_is_taken_is_made_anew(counter: Counter) -> None:
+    ids = iter(["100", "100", "101"])
+    counter.new_id = lambda: next(ids)
+    first = await counter.place()
+    await counter.fill(CartLine(1, 2, checked=True))
+    second = await counter.place()
+
+    assert (first.order_id, second.order_id) == ("100", "101")
+
+
+# keys
+
+USE = KeyUse("key-abc", "print-1")
+
+
+async def test_a_key_used_again_gives_the_order_it_was_used_for(counter: Counter) -> None:
+    first = await counter.place(use=USE)
+    again = await counter.place(use=USE)
+
+    assert (again.order_id, again.order, again.replayed) == (first.order_id, first.order, True)
+    assert len(counter.started) == 1
+
+
+async def test_a_key_used_again_waits_for_the_order_it_was_used_for(counter: Counter) -> None:
+    counter.answer = None
+    await counter.place(use=USE, wait_s=0.01)
+    waiting = asyncio.create_task(counter.place(use=USE))
+    await asyncio.sleep(0.05)
+    await counter.desk.handle([SoldReply(counter.started[0])])
+
+    assert (await waiting).saga.step is Step.AWAITING_PAYMENT
+
+
+async def test_a_key_used_by_many_at_once_starts_one_order(counter: Counter) -> None:
+    placed = await asyncio.gather(*(counter.place(use=USE) for _ in range(100)))
+
+    assert len({one.order_id for one in placed}) == len(counter.started) == 1
+    assert sorted(one.replayed for one in placed) == [False] + [True] * 99
+
+
+async def test_a_key_used_with_another_request_is_refused(counter: Counter) -> None:
+    await counter.place(use=USE)
+    with pytest.raises(KeyReused):
+        await counter.place(use=KeyUse("key-abc", "print-2"))
+
+
+async def test_a_refused_start_does_not_use_its_key(counter: Counter) -> None:
+    await counter.fill()
+    with pytest.raises(CartEmpty):
+        await counter.place(use=USE)
+    await counter.fill(CartLine(1, 2, checked=True))
+
+    assert (await counter.place(use=USE)).saga.step is Step.AWAITING_PAYMENT
+
+
+async def test_an_order_nobody_started_has_no_outcome(counter: Counter) -> None:
+    assert await counter.checkout.outcome("99", wait_s=5.0) is None

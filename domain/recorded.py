@@ -9,7 +9,8 @@ from typing import Any
 class Cause:
     """Who caused an event (`caller`), by which command, for which order (`correlation`), and when.
 
-    `caller` is `user-<id>`, or the name of the part of the system that acted by itself.
+    `command_id` ends in `~` and the mark of the ledger that recorded it. `caller` is `user-<id>`, or the
+    name of the part of the system that acted by itself.
     """
 
     command_id: str

@@ -1,12 +1,16 @@
 """Deciding a batch: one command after the other on states in memory. Pure; the ledger does the I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from eventsourcing.persistence import StoredEvent
 
 from domain.recorded import Cause, Recorded
 from domain.refusals import Refusal
 from domain.service import Service, States, Written
+
+Encode = Callable[[Recorded], StoredEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,11 @@ class Decided:
 class Batch:
     """States as the batch sees them: what was known before, under what its own commands have written."""
 
-    def __init__(self, service: Service, known: Mapping[str, Versioned]) -> None:
+    def __init__(self, service: Service, known: Mapping[str, Versioned], encode: Encode) -> None:
         self.service = service
         self.known = known
+        self.encode = encode
+        self.stored: list[StoredEvent] = []
         self.after: dict[str, Versioned] = {}
         self.recorded: list[Recorded] = []
         self.read: set[str] = set()
@@ -67,7 +73,7 @@ class Batch:
         return Decided(written, self.states(states), first)
 
     def _write(self, written: Written, cause: Cause) -> None:
-        """All of it or, when an event does not fold, none: others in the batch must not suffer from a bug."""
+        """All of it or, when an event can not be folded or encoded, none: a bug is its caller's alone."""
         after: dict[str, Versioned] = {}
         recorded: list[Recorded] = []
         for stream, event in written:
@@ -75,8 +81,10 @@ class Batch:
             version = now.version + 1
             after[stream] = Versioned(version, self.service.evolve(stream, now.state, event))
             recorded.append(Recorded(stream, version, event, cause))
+        stored = [self.encode(one) for one in recorded]
         self.after.update(after)
         self.recorded.extend(recorded)
+        self.stored.extend(stored)
 
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""

@@ -6,7 +6,7 @@ goods service go into the command as evidence.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -136,7 +136,8 @@ class Checkout:
             await asyncio.wait({waiter}, timeout=max(0.0, min(left_s, LOOK_INTO_LOG_EVERY_S)))
             if waiter.done() and waiter.result():
                 return _after(placing, waiter.result())
-            placing = await self._look(placing.order_id, replayed=placing.replayed)
+            seen = await self._look(placing.order_id, replayed=placing.replayed)
+            placing = replace(seen, position=placing.position)
             if left_s <= LOOK_INTO_LOG_EVERY_S:
                 break
             if waiter.done():

@@ -1,9 +1,8 @@
-"""A log called from the event loop: one thread, growing pauses, and an answer when a COMMIT's was lost."""
+"""A log with patience: growing pauses while it is away, and an answer when that of a COMMIT was lost."""
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -19,18 +18,18 @@ RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 
 class PatientLog:
-    """The log of one ledger."""
+    """The log of one ledger. Blocks; called from the ledger's own thread."""
 
-    def __init__(self, log: Log, name: str) -> None:
+    def __init__(self, log: Log, name: str, pause: Callable[[float], None] = time.sleep) -> None:
         self.name = name
         self._log = log
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ledger-{name}")
+        self._pause = pause
 
-    async def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
         """Raises LogUnavailable after the last pause."""
-        return await self._patiently(lambda: self._log.load(since))
+        return self._patiently(lambda: self._log.load(since))
 
-    async def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
         """Positions of the events, also when the answer to the COMMIT was lost.
 
         Raises LogConflict only when somebody else's event is in the way, LogUnavailable when the log
@@ -38,41 +37,34 @@ class PatientLog:
         """
         for pause_s in RETRY_PAUSES_S:
             try:
-                return await self._in_thread(lambda: self._log.append(events, expect))
+                return self._log.append(events, expect)
             except LogConflict:
-                positions = await self._positions(events)
+                positions = self._positions(events)
                 if positions is None:
                     raise
                 return positions
             except LogUnavailable as error:
                 logger.warning("no answer to a commit of the %s log: %s", self.name, error)
-            await asyncio.sleep(pause_s)
-            positions = await self._positions(events)
+            self._pause(pause_s)
+            positions = self._positions(events)
             if positions is not None:
                 return positions
         raise LogUnavailable("gave up appending")
 
-    def close(self) -> None:
-        self._thread.shutdown(wait=False)
-
-    async def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
+    def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
         """All or none of a commit is stored, and nobody else takes ids meanwhile, so they are a range."""
-        first = await self._patiently(lambda: self._log.find(events[0]))
-        if first is None:
+        first = self._patiently(lambda: self._log.find(events[0]))
+        last = None if first is None else self._patiently(lambda: self._log.find(events[-1]))
+        if first is None or last != first + len(events) - 1:
             return None
-        last = await self._patiently(lambda: self._log.find(events[-1]))
-        assert last == first + len(events) - 1, "a commit's positions are not contiguous"
         return range(first, first + len(events))
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-    async def _patiently(self, call: Callable[[], T]) -> T:
+    def _patiently(self, call: Callable[[], T]) -> T:
         """For calls that change nothing."""
         for pause_s in RETRY_PAUSES_S:
             try:
-                return await self._in_thread(call)
+                return call()
             except LogUnavailable as error:
                 logger.warning("the %s log cannot be reached: %s", self.name, error)
-            await asyncio.sleep(pause_s)
-        return await self._in_thread(call)
+            self._pause(pause_s)
+        return call()

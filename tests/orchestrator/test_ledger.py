@@ -331,7 +331,7 @@ async def test_a_read_is_as_fresh_as_the_log(
 async def test_a_small_cache_costs_queries_but_changes_no_answer(
     open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.ledger.MAX_STATES", 3)
+    monkeypatch.setattr("orchestrator.bookkeeper.MAX_STATES", 3)
     ledger = ledger_over(open_log())
     await asyncio.gather(*(ledger.submit(set_to(n, n), new_cause()) for n in range(1, 21)))
     outcomes = [await sell(ledger, Sell(str(n), (Line(n, n),)), new_cause()) for n in range(1, 21)]
@@ -412,7 +412,7 @@ async def test_a_log_that_comes_back_in_time_is_noticed_by_nobody(
 async def test_endless_conflicts_end_with_a_refusal(
     open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.ledger.MAX_CONFLICTS", 4)
+    monkeypatch.setattr("orchestrator.bookkeeper.MAX_CONFLICTS", 4)
 
     def conflict() -> None:
         raise LogConflict

@@ -1,6 +1,6 @@
 """The patient log: an answer that was lost is looked up, and only somebody else's event is a conflict."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -55,87 +55,81 @@ def log(open_log: OpenLog, short_pauses: int) -> ScriptedLog:
 
 
 @pytest.fixture
-async def patient(log: ScriptedLog) -> AsyncIterator[PatientLog]:
-    patient = PatientLog(log, "inventory")
-    yield patient
-    patient.close()
+def patient(log: ScriptedLog) -> PatientLog:
+    return PatientLog(log, "inventory")
 
 
 def stored(log: ScriptedLog) -> list[Any]:
     return [one.state for one in log.log.load({"stock-1": 0, "sale-7": 0})]
 
 
-async def test_an_answer_is_passed_on(log: ScriptedLog, patient: PatientLog) -> None:
-    assert list(await patient.append(MINE, {"stock-2": 0})) == [1, 2, 3]
-    assert await patient.load({"stock-1": 1}) == [MINE[1]]
+def test_an_answer_is_passed_on(log: ScriptedLog, patient: PatientLog) -> None:
+    assert list(patient.append(MINE, {"stock-2": 0})) == [1, 2, 3]
+    assert patient.load({"stock-1": 1}) == [MINE[1]]
     assert log.calls == ["append", "load"]
 
 
-async def test_a_log_that_comes_back_is_asked_again(log: ScriptedLog, patient: PatientLog) -> None:
+def test_a_log_that_comes_back_is_asked_again(log: ScriptedLog, patient: PatientLog) -> None:
     log.script["append"] = [GONE, GONE]
 
-    assert list(await patient.append(MINE, {})) == [1, 2, 3]
+    assert list(patient.append(MINE, {})) == [1, 2, 3]
     assert log.calls == ["append", "find", "append", "find", "append"]
 
 
-async def test_a_lost_answer_is_found(log: ScriptedLog, patient: PatientLog) -> None:
+def test_a_lost_answer_is_found(log: ScriptedLog, patient: PatientLog) -> None:
     log.stores_first = True
     log.script["append"] = [GONE]
 
-    assert list(await patient.append(MINE, {})) == [1, 2, 3]
+    assert list(patient.append(MINE, {})) == [1, 2, 3]
     assert log.calls == ["append", "find", "find"]
     assert stored(log) == [b"mine"] * 3
 
 
-async def test_a_lost_answer_that_then_looks_like_a_conflict_is_found(
+def test_a_lost_answer_that_then_looks_like_a_conflict_is_found(
     log: ScriptedLog, patient: PatientLog
 ) -> None:
     """The first append was still under way when it was looked for, so it was sent again."""
     log.log.append(MINE, {})
 
-    assert list(await patient.append(MINE, {})) == [1, 2, 3]
+    assert list(patient.append(MINE, {})) == [1, 2, 3]
     assert stored(log) == [b"mine"] * 3
 
 
-async def test_somebody_elses_event_is_a_conflict(log: ScriptedLog, patient: PatientLog) -> None:
+def test_somebody_elses_event_is_a_conflict(log: ScriptedLog, patient: PatientLog) -> None:
     log.log.append([event(1, b"theirs")], {})
 
     with pytest.raises(LogConflict):
-        await patient.append(MINE, {})
+        patient.append(MINE, {})
     assert stored(log) == [b"theirs"]
 
 
-async def test_a_stream_that_was_read_and_moved_on_is_a_conflict(
-    log: ScriptedLog, patient: PatientLog
-) -> None:
+def test_a_stream_that_was_read_and_moved_on_is_a_conflict(log: ScriptedLog, patient: PatientLog) -> None:
     log.log.append([event(1, b"theirs")], {})
 
     with pytest.raises(LogConflict):
-        await patient.append([event(1, stream="sale-7")], {"stock-1": 0})
+        patient.append([event(1, stream="sale-7")], {"stock-1": 0})
     assert stored(log) == [b"theirs"]
 
 
 @pytest.mark.parametrize("call", ["append", "load"])
-async def test_a_log_that_stays_away_is_given_up(log: ScriptedLog, patient: PatientLog, call: str) -> None:
+def test_a_log_that_stays_away_is_given_up(log: ScriptedLog, patient: PatientLog, call: str) -> None:
     log.script[call] = [GONE] * 100
 
     with pytest.raises(LogUnavailable):
-        await (patient.append(MINE, {}) if call == "append" else patient.load({"stock-1": 0}))
+        (patient.append(MINE, {}) if call == "append" else patient.load({"stock-1": 0}))
     assert 3 <= log.calls.count(call) <= 4
 
 
-async def test_a_log_that_cannot_even_say_what_it_has_is_given_up(
-    log: ScriptedLog, patient: PatientLog
-) -> None:
+def test_a_log_that_cannot_even_say_what_it_has_is_given_up(log: ScriptedLog, patient: PatientLog) -> None:
     log.script["append"], log.script["find"] = [GONE], [GONE] * 100
 
     with pytest.raises(LogUnavailable):
-        await patient.append(MINE, {})
+        patient.append(MINE, {})
 
 
-async def test_another_error_is_not_tried_again(log: ScriptedLog, patient: PatientLog) -> None:
+def test_another_error_is_not_tried_again(log: ScriptedLog, patient: PatientLog) -> None:
     log.script["load"] = [ValueError("a bug")]
 
     with pytest.raises(ValueError, match="a bug"):
-        await patient.load({"stock-1": 0})
+        patient.load({"stock-1": 0})
     assert log.calls == ["load"]

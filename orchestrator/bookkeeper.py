@@ -1,0 +1,215 @@
+"""The bookkeeper: turns a batch of commands into one commit. Blocking; the ledger gives it a thread.
+
+It loads the streams it does not know in one query, decides each command in turn, appends all events in
+one transaction, and only then replaces its cached states. Cached states are only ever a guess: what a
+batch writes is checked by the primary key, what it only reads is checked in the same commit, and a
+wrong guess is dropped and decided again.
+
+A batch stays in one thread from first to last: every step back to a busy event loop would wait for its
+turn there, and those waits were most of an order's time.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from eventsourcing.persistence import StoredEvent
+
+from domain.recorded import Cause, Recorded
+from domain.refusals import Unavailable
+from domain.service import Service, States, Written
+from orchestrator.batch import Batch, Decided, Versioned
+from orchestrator.log import LogConflict, LogUnavailable
+from orchestrator.patient_log import PatientLog
+
+logger = logging.getLogger(__name__)
+
+MAX_STATES: Final = 50_000
+"""Folded states kept in memory; the least recently written go first."""
+
+MAX_CONFLICTS: Final = 20
+"""Decisions of one batch before its callers are told that the log is too busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a recorded event becomes the library's stored event, and back."""
+
+    encode: Callable[[Recorded], StoredEvent]
+    decode: Callable[[StoredEvent], Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command with its cause, or streams to read when there is none."""
+
+    command: Any = None
+    cause: Cause | None = None
+    streams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command did. `states`: every stream it read, after it. `position`: of its last event.
+
+    `position` is None when nothing was recorded, because it had been done before.
+    """
+
+    written: Written
+    states: States
+    position: int | None
+
+
+Answer = Done | States | Exception
+"""To one request: what it did, what it wanted to read, or a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A batch after its commit: an answer to each request, in order, and every event with its position."""
+
+    answers: Sequence[Answer]
+    recorded: Sequence[Recorded] = ()
+
+
+class Bookkeeper:
+    def __init__(self, service: Service, log: PatientLog, codec: Codec) -> None:
+        self.service = service
+        self._log = log
+        self._codec = codec
+        self._known: OrderedDict[str, Versioned] = OrderedDict()
+
+    def peek(self, stream: str) -> Any | None:
+        """The state as last seen, or None. May be called from any thread."""
+        known = self._known.get(stream)
+        return None if known is None else known.state
+
+    def settle(self, requests: Sequence[Request]) -> Settled:
+        """Decides until a commit holds. Every request gets an answer, whatever happens to the log."""
+        for _ in range(MAX_CONFLICTS):
+            try:
+                decided, work = self._decide(requests)
+                positions = self._commit(work)
+            except LogConflict:
+                continue
+            except LogUnavailable as error:
+                logger.warning("the %s log cannot be reached: %s", self.service.log, error)
+                return Settled([Unavailable() for _ in requests])
+            return self._settled(requests, decided, work, positions)
+        logger.warning("the %s ledger gave up after %d conflicts", self.service.log, MAX_CONFLICTS)
+        return Settled([Unavailable() for _ in requests])
+
+    # deciding
+
+    def _decide(self, requests: Sequence[Request]) -> tuple[list[Decided | None], Batch]:
+        rules = self.service.rules
+        commands = [request.command for request in requests if request.cause is not None]
+        reads = [name for request in requests for name in request.streams]
+        first = [name for command in commands for name in rules[type(command)].reads(command)]
+        self._load(first, fresh=reads)
+        states = _StatesOf(self._known)
+        self._load(name for command in commands for name in rules[type(command)].reads_then(command, states))
+        work = Batch(self.service, self._known, self._codec.encode)
+        return [_attempt(work, request) for request in requests], work
+
+    def _load(self, names: Iterable[str], fresh: Iterable[str] = ()) -> None:
+        """Brings streams into memory: those not known, and of the `fresh` ones what is new in the log."""
+        since = {name: 0 for name in names if name not in self._known}
+        for name in fresh:
+            known = self._known.get(name)
+            since[name] = 0 if known is None else known.version
+        if since:
+            self._catch_up(since)
+
+    def _catch_up(self, since: Mapping[str, int]) -> bool:
+        """Folds what the log has after the given versions; says whether there was anything."""
+        news = self._log.load(since)
+        for name in since:
+            if name not in self._known:
+                self._known[name] = Versioned(0, self.service.initial(name))
+        for stored in news:
+            self._fold(self._codec.decode(stored))
+        return bool(news)
+
+    def _fold(self, recorded: Recorded) -> None:
+        stream = recorded.originator_id
+        known = self._known[stream]
+        if recorded.originator_version == known.version + 1:
+            state = self.service.evolve(stream, known.state, recorded.event)
+            self._known[stream] = Versioned(recorded.originator_version, state)
+
+    # committing
+
+    def _commit(self, work: Batch) -> Sequence[int]:
+        """Positions of the batch's events. Raises LogConflict when a state it was based on is outdated."""
+        expect = work.only_read()
+        if not work.recorded:
+            if expect and self._catch_up(expect):
+                raise LogConflict
+            return ()
+        try:
+            return self._log.append(work.stored, expect)
+        except (LogConflict, LogUnavailable):
+            self._forget((*work.after, *expect))
+            raise
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._known.pop(name, None)
+
+    def _settled(
+        self,
+        requests: Sequence[Request],
+        decided: Sequence[Decided | None],
+        work: Batch,
+        positions: Sequence[int],
+    ) -> Settled:
+        """After the commit: the cache first, then the answers."""
+        for name, after in work.after.items():
+            self._known[name] = after
+            self._known.move_to_end(name)
+        placed = zip(work.recorded, positions, strict=True)
+        recorded = [replace(event, position=position) for event, position in placed]
+        pairs = zip(requests, decided, strict=True)
+        answers = [self._answer(request, outcome, positions) for request, outcome in pairs]
+        while len(self._known) > MAX_STATES:
+            self._known.popitem(last=False)
+        return Settled(answers, recorded)
+
+    def _answer(self, request: Request, outcome: Decided | None, positions: Sequence[int]) -> Answer:
+        if outcome is None:
+            return {name: self._known[name].state for name in request.streams}
+        if outcome.refusal is not None:
+            return outcome.refusal
+        written = outcome.written
+        last = positions[outcome.first + len(written) - 1] if written else None
+        return Done(written, outcome.states, last)
+
+
+class _StatesOf(Mapping[str, Any]):
+    """States without their versions, looked up only where a rule asks."""
+
+    def __init__(self, known: Mapping[str, Versioned]) -> None:
+        self._known = known
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name].state
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _attempt(work: Batch, request: Request) -> Decided | None:
+    """A bug in deciding one command is that caller's alone."""
+    if request.cause is None:
+        return None
+    try:
+        return work.decide(request.command, request.cause)
+    except Exception as error:
+        logger.exception("could not decide %s", type(request.command).__name__)
+        return Decided(refusal=error)

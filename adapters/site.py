@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from adapters.embedded_servers import EmbeddedServers
 from adapters.http_server import bound_socket
@@ -122,7 +122,7 @@ def _free_address(host: str, port: int) -> tuple[str, int]:
 
 
 def _has_databases(settings: Settings) -> bool:
-    services = ("user", "goods", "inventory", "order", "read")
+    services: tuple[Any, ...] = ("user", "goods", "inventory", "order", "read")
     named = [settings.dsn(service) is not None for service in services]
     if any(named) and not all(named):
         raise CannotStart("name a database for every service, or for none: TILLROLL_DSN names one for all")

@@ -113,7 +113,10 @@ class Follower:
         self._recorder.datastore.close()
 
     def _news(self) -> Sequence[Notification]:
-        return self._recorder.select_notifications(self._position, FOLLOW_BATCH, inclusive_of_start=False)
+        news: Sequence[Notification] = self._recorder.select_notifications(
+            self._position, FOLLOW_BATCH, inclusive_of_start=False
+        )
+        return news
 
 
 class Readiness:

@@ -14,22 +14,11 @@ A (step, event) pair that is not in MOVES changes nothing, so a repeated or late
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
 
-from domain.cart import Cart, CheckedOut
-from domain.limits import MAX_AMOUNT
-from domain.order import Contact, Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
+from domain.order import Contact, OrderLine
 from domain.refusals import (
-    AlreadyPaid,
-    AmountTooLarge,
-    CartChanged,
-    CartEmpty,
-    GoodsUnavailable,
-    IdTaken,
-    NoSuchOrder,
-    OrderAlreadyClosed,
     Short,
 )
 from domain.sale import Line, Rollback, Sell
@@ -247,9 +236,6 @@ REASONS: Mapping[type[SagaEvent], str] = {
 
 _LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
 
-RESEND_PAUSES_S = (1, 2, 4, 8, 15, 30, 60)
-"""Seconds before the owed command is sent again; the last one repeats."""
-
 
 def owed(saga: Saga) -> Sell | Rollback | None:
     """The command that the saga's step owes, or None: all of it can be told from the saga's own stream."""
@@ -262,32 +248,6 @@ def owed(saga: Saga) -> Sell | Rollback | None:
             return Rollback(saga.order_id)
 
 
-def resend_at(tries: int, now: datetime) -> datetime:
-    """When to send again what was sent `tries` times again already."""
-    return now + timedelta(seconds=RESEND_PAUSES_S[min(tries, len(RESEND_PAUSES_S) - 1)])
-
-
-def wakes_at(saga: Saga, step_began: datetime) -> datetime | None:
-    """When the watchdog must look at this saga, or None when it waits for nothing."""
-    if saga.step is Step.AWAITING_PAYMENT:
-        return saga.pay_before
-    if saga.step in OWES:
-        return saga.next_try_at or resend_at(0, step_began)
-    return None
-
-
-def wake(saga: Saga, at: datetime) -> GiveUpSelling | LapsePayment | NoteResend | None:
-    """What the watchdog does about a saga that should not be waiting any more."""
-    if saga.step is Step.AWAITING_PAYMENT:
-        late = saga.pay_before is not None and at >= saga.pay_before
-        return LapsePayment(saga.order_id, at) if late else None
-    if saga.step is Step.SELLING and saga.sell_before is not None and at >= saga.sell_before:
-        return GiveUpSelling(saga.order_id, at)
-    if saga.step in OWES:
-        return NoteResend(saga.order_id, at, "no answer from inventory yet")
-    return None
-
-
 def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
     """The command that an event has just made owed, without looking at the saga's other events."""
     if isinstance(event, OrderStarted):
@@ -296,17 +256,29 @@ def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
 
 
 def evolve(saga: Saga, event: SagaEvent) -> Saga:
+    """What MOVES does not list changes nothing: the log may hold it, but the saga is past it."""
+    if isinstance(event, Resent):
+        return _resent(saga, event)
+    step = MOVES.get((saga.step, type(event)))
+    if step is None:
+        return saga
+    reason = REASONS.get(type(event), saga.reason)
+    moved = replace(saga, step=step, reason=reason, tries=0, next_try_at=None)
     match event:
         case OrderStarted():
             return _started(event)
-        case Resent(tries, next_try_at, _):
-            return replace(saga, tries=tries, next_try_at=next_try_at)
         case SellConfirmed(pay_before):
-            return replace(_moved(saga, event), pay_before=pay_before)
+            return replace(moved, pay_before=pay_before)
         case SellDenied(reason, short):
-            return replace(_moved(saga, event), reason=reason, short=short)
+            return replace(moved, reason=reason, short=short)
         case _:
-            return _moved(saga, event)
+            return moved
+
+
+def _resent(saga: Saga, event: Resent) -> Saga:
+    if saga.step not in OWES:
+        return saga
+    return replace(saga, tries=event.tries, next_try_at=event.next_try_at)
 
 
 def _started(event: OrderStarted) -> Saga:
@@ -320,117 +292,3 @@ def _started(event: OrderStarted) -> Saga:
         started_at=event.at,
         sell_before=event.sell_before,
     )
-
-
-def _moved(saga: Saga, event: SagaEvent) -> Saga:
-    step = MOVES.get((saga.step, type(event)), saga.step)
-    reason = REASONS.get(type(event), saga.reason)
-    return replace(saga, step=step, reason=reason, tries=0, next_try_at=None)
-
-
-def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> OrderStarted:
-    """Raises CartEmpty, CartChanged, GoodsUnavailable, AmountTooLarge, IdTaken."""
-    if saga.step is not Step.NEW:
-        raise IdTaken
-    lines = _priced(cart, command.offers)
-    amount = sum(line.price * line.nums for line in lines)
-    if amount > MAX_AMOUNT:
-        raise AmountTooLarge
-    return OrderStarted(
-        order_id=command.order_id,
-        user_id=command.user_id,
-        lines=lines,
-        amount=amount,
-        contact=command.contact,
-        at=command.at,
-        sell_before=command.sell_before,
-    )
-
-
-def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
-    checked = cart.checked()
-    if not checked:
-        raise CartEmpty
-    by_id = {offer.goods_id: offer for offer in offers}
-    if any(line.goods_id not in by_id for line in checked):
-        raise CartChanged
-    gone = tuple(line.goods_id for line in checked if not by_id[line.goods_id].for_sale)
-    if gone:
-        raise GoodsUnavailable(missing=gone)
-    found = ((by_id[line.goods_id], line.nums) for line in checked)
-    return tuple(OrderLine(offer.goods_id, offer.name, offer.price, nums) for offer, nums in found)
-
-
-def decide_confirm_sell(
-    saga: Saga, command: ConfirmSell
-) -> tuple[SellConfirmed, OrderPlaced, CheckedOut] | None:
-    """Sold: the order is placed, the cart is checked out and the saga moves on, in one commit."""
-    if (saga.step, SellConfirmed) not in MOVES or saga.contact is None:
-        return None
-    placed = Placed(
-        order_id=saga.order_id,
-        user_id=saga.user_id,
-        lines=saga.lines,
-        amount=saga.amount,
-        contact=saga.contact,
-        at=command.at,
-        pay_before=command.pay_before,
-    )
-    units = tuple(Line(line.goods_id, line.nums) for line in saga.lines)
-    return SellConfirmed(command.pay_before), OrderPlaced(placed), CheckedOut(saga.order_id, units)
-
-
-def decide_deny_sell(saga: Saga, command: DenySell) -> SellDenied | None:
-    if (saga.step, SellDenied) not in MOVES:
-        return None
-    return SellDenied(command.reason, command.short)
-
-
-def decide_give_up(saga: Saga, command: GiveUpSelling) -> SellUnanswered | None:
-    """Only when the deadline really has passed: an early wake-up changes nothing."""
-    late = saga.sell_before is not None and command.at >= saga.sell_before
-    return SellUnanswered() if late and (saga.step, SellUnanswered) in MOVES else None
-
-
-def decide_lapse(saga: Saga, command: LapsePayment) -> tuple[PaymentLapsed, OrderClosed] | None:
-    """Only when the payment window really has closed."""
-    late = saga.pay_before is not None and command.at >= saga.pay_before
-    if not late or (saga.step, PaymentLapsed) not in MOVES:
-        return None
-    return PaymentLapsed(), OrderClosed(REASONS[PaymentLapsed])
-
-
-def decide_cancel(saga: Saga, order: Order) -> tuple[OrderCancelled, OrderClosed | None] | None:
-    """None when the order was cancelled before. Raises NoSuchOrder, AlreadyPaid, OrderAlreadyClosed."""
-    match saga.step:
-        case Step.NEW | Step.REFUSED:
-            raise NoSuchOrder
-        case Step.PAID:
-            raise AlreadyPaid
-        case Step.ROLLING_BACK | Step.CLOSED:
-            if saga.reason != REASONS[OrderCancelled]:
-                raise OrderAlreadyClosed
-            return None
-        case Step.SELLING | Step.AWAITING_PAYMENT:
-            placed = order.status is OrderStatus.TO_PAY
-            return OrderCancelled(), OrderClosed(REASONS[OrderCancelled]) if placed else None
-        case _:
-            assert_never(saga.step)
-
-
-def decide_confirm_return(saga: Saga, command: ConfirmReturn) -> ReturnConfirmed | None:
-    if (saga.step, ReturnConfirmed) not in MOVES:
-        return None
-    return ReturnConfirmed(command.returned)
-
-
-def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
-    """None when nothing is owed, or somebody else has just sent it again."""
-    early = saga.next_try_at is not None and command.at < saga.next_try_at
-    if saga.step not in OWES or early:
-        return None
-    next_try_at = resend_at(saga.tries + 1, command.at)
-    if saga.step is Step.SELLING and saga.sell_before is not None:
-        # The deadline must not be slept through.
-        next_try_at = min(next_try_at, max(saga.sell_before, command.at))
-    return Resent(saga.tries + 1, next_try_at, command.error)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain import cart, goods, keyed, order, saga, sale, session, stock, streams, user
+from domain import cart, goods, keyed, order, saga, saga_decisions, sale, session, stock, streams, user
 from domain.service import Category, Rule, Service, States, Written
 
 
@@ -42,7 +42,14 @@ def _decide_set(command: stock.SetInv, states: States) -> Written:
 
 
 def _decide_set_many(command: stock.SetInvMany, states: States) -> Written:
-    return tuple(pair for item in command.items for pair in _decide_set(item, states))
+    """One after the other, so that goods named twice keep their running balance."""
+    now = dict(states)
+    written: list[tuple[str, Any]] = []
+    for item in command.items:
+        for stream, event in _decide_set(item, now):
+            now[stream] = stock.evolve(now[stream], event)
+            written.append((stream, event))
+    return tuple(written)
 
 
 def _decide_adjust(command: stock.AdjustStock, states: States) -> Written:
@@ -110,12 +117,12 @@ def _start_reads(command: saga.StartOrder) -> tuple[str, ...]:
 
 def _decide_start(command: saga.StartOrder, states: States) -> Written:
     name, cart_name = _start_reads(command)
-    return ((name, saga.decide_start(states[name], states[cart_name], command)),)
+    return ((name, saga_decisions.decide_start(states[name], states[cart_name], command)),)
 
 
 def _decide_confirm_sell(command: saga.ConfirmSell, states: States) -> Written:
     name = streams.saga(command.order_id)
-    decided = saga.decide_confirm_sell(states[name], command)
+    decided = saga_decisions.decide_confirm_sell(states[name], command)
     if decided is None:
         return ()
     confirmed, placed, checked_out = decided
@@ -132,27 +139,27 @@ def _confirm_then(command: saga.ConfirmSell, states: States) -> tuple[str, ...]:
 
 def _decide_deny_sell(command: saga.DenySell, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga.decide_deny_sell(states[name], command))
+    return _one(name, saga_decisions.decide_deny_sell(states[name], command))
 
 
 def _decide_give_up(command: saga.GiveUpSelling, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga.decide_give_up(states[name], command))
+    return _one(name, saga_decisions.decide_give_up(states[name], command))
 
 
 def _decide_confirm_return(command: saga.ConfirmReturn, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga.decide_confirm_return(states[name], command))
+    return _one(name, saga_decisions.decide_confirm_return(states[name], command))
 
 
 def _decide_resend(command: saga.NoteResend, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga.decide_resend(states[name], command))
+    return _one(name, saga_decisions.decide_resend(states[name], command))
 
 
 def _decide_lapse(command: saga.LapsePayment, states: States) -> Written:
     name = streams.saga(command.order_id)
-    decided = saga.decide_lapse(states[name], command)
+    decided = saga_decisions.decide_lapse(states[name], command)
     if decided is None:
         return ()
     lapsed, closed = decided
@@ -161,7 +168,7 @@ def _decide_lapse(command: saga.LapsePayment, states: States) -> Written:
 
 def _decide_cancel(command: saga.CancelOrder, states: States) -> Written:
     name, order_name = streams.saga(command.order_id), streams.order(command.order_id)
-    decided = saga.decide_cancel(states[name], states[order_name])
+    decided = saga_decisions.decide_cancel(states[name], states[order_name])
     if decided is None:
         return ()
     cancelled, closed = decided

@@ -14,6 +14,7 @@ from domain import cart, order, saga, sale, streams
 from domain.events import NAMES
 from domain.recorded import Recorded
 from domain.refusals import Short
+from domain.saga_timing import wakes_at
 from domain.stock import StockReturned, StockSold
 
 MAX_CART_ENTRIES: Final = 20
@@ -100,7 +101,7 @@ def waiting_for(saga_events: Iterable[Recorded]) -> Waiting | None:
             began, error = recorded.cause.at, None
     if began is None or state.step in saga.TERMINAL:
         return None
-    return Waiting(WAITS[state.step](state), began, saga.wakes_at(state, began), state.tries, error)
+    return Waiting(WAITS[state.step](state), began, wakes_at(state, began), state.tries, error)
 
 
 WAITS: Final[Mapping[saga.Step, Callable[[saga.Saga], str]]] = {

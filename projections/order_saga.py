@@ -9,6 +9,7 @@ from typing import NamedTuple, get_args
 from domain import saga
 from domain.recorded import Recorded
 from domain.saga import OWES, Resent, Saga, SagaEvent, Step
+from domain.saga_timing import wakes_at
 from projections.projection import Projection, Table, key_of
 
 
@@ -39,7 +40,7 @@ def evolve(rows: tuple[OrderSagaRow, ...], recorded: Recorded) -> tuple[OrderSag
             owes=owed.__name__ if owed else None,
             since=since,
             tries=after.tries,
-            next_try_at=saga.wakes_at(after, since),
+            next_try_at=wakes_at(after, since),
             last_error=_last_error(row if stays else None, event),
         ),
     )

@@ -26,7 +26,6 @@ from domain.saga import (
     MOVES,
     NEW,
     OWES,
-    RESEND_PAUSES_S,
     TERMINAL,
     ConfirmReturn,
     ConfirmSell,
@@ -48,6 +47,11 @@ from domain.saga import (
     SellUnanswered,
     StartOrder,
     Step,
+    evolve,
+    owed,
+    owed_after,
+)
+from domain.saga_decisions import (
     decide_cancel,
     decide_confirm_return,
     decide_confirm_sell,
@@ -56,12 +60,8 @@ from domain.saga import (
     decide_lapse,
     decide_resend,
     decide_start,
-    evolve,
-    owed,
-    owed_after,
-    wake,
-    wakes_at,
 )
+from domain.saga_timing import RESEND_PAUSES_S, wake, wakes_at
 from domain.sale import Line, Rollback, Sell
 
 AT = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)

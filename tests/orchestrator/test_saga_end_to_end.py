@@ -23,7 +23,8 @@ from domain.key import KeyUse
 from domain.order import Contact, Order, OrderStatus, Payment, PayOrder
 from domain.recorded import Cause, Recorded
 from domain.refusals import AlreadyPaid, CartEmpty, OrderAlreadyClosed, Short
-from domain.saga import CancelOrder, Saga, Step, evolve, wakes_at
+from domain.saga import CancelOrder, Saga, Step, evolve
+from domain.saga_timing import wakes_at
 from domain.sale import Rollback, RolledBack, Sale, SaleStatus, Sell
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER

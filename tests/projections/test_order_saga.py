@@ -6,7 +6,8 @@ import pytest
 
 from domain import streams
 from domain.refusals import NoSuchOrder
-from domain.saga import OWES, Resent, Saga, wakes_at
+from domain.saga import OWES, Resent, Saga
+from domain.saga_timing import wakes_at
 from domain.services import ORDER
 from projections.order_saga import ORDER_SAGA, OrderSagaRow
 from projections.projection import fold_log

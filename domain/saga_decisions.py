@@ -1,0 +1,154 @@
+"""What the order saga decides: its rooms after `domain.saga`, which has the state, the tables and evolve.
+
+Each function takes the saga as it stands and returns what is to be recorded, or None when the command
+was carried out before, comes too late or too early. Only the caller's own mistakes are refusals.
+"""
+
+from typing import assert_never
+
+from domain.cart import Cart, CheckedOut
+from domain.limits import MAX_AMOUNT
+from domain.order import Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
+from domain.refusals import (
+    AlreadyPaid,
+    AmountTooLarge,
+    CartChanged,
+    CartEmpty,
+    GoodsUnavailable,
+    IdTaken,
+    NoSuchOrder,
+    OrderAlreadyClosed,
+)
+from domain.saga import (
+    MOVES,
+    OWES,
+    REASONS,
+    ConfirmReturn,
+    ConfirmSell,
+    DenySell,
+    GiveUpSelling,
+    LapsePayment,
+    NoteResend,
+    Offer,
+    OrderCancelled,
+    OrderStarted,
+    PaymentLapsed,
+    Resent,
+    ReturnConfirmed,
+    Saga,
+    SellConfirmed,
+    SellDenied,
+    SellUnanswered,
+    StartOrder,
+    Step,
+)
+from domain.saga_timing import resend_at
+from domain.sale import Line
+
+
+def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> OrderStarted:
+    """Raises CartEmpty, CartChanged, GoodsUnavailable, AmountTooLarge, IdTaken."""
+    if saga.step is not Step.NEW:
+        raise IdTaken
+    lines = _priced(cart, command.offers)
+    amount = sum(line.price * line.nums for line in lines)
+    if amount > MAX_AMOUNT:
+        raise AmountTooLarge
+    return OrderStarted(
+        order_id=command.order_id,
+        user_id=command.user_id,
+        lines=lines,
+        amount=amount,
+        contact=command.contact,
+        at=command.at,
+        sell_before=command.sell_before,
+    )
+
+
+def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
+    checked = cart.checked()
+    if not checked:
+        raise CartEmpty
+    by_id = {offer.goods_id: offer for offer in offers}
+    if any(line.goods_id not in by_id for line in checked):
+        raise CartChanged
+    gone = tuple(line.goods_id for line in checked if not by_id[line.goods_id].for_sale)
+    if gone:
+        raise GoodsUnavailable(missing=gone)
+    found = ((by_id[line.goods_id], line.nums) for line in checked)
+    return tuple(OrderLine(offer.goods_id, offer.name, offer.price, nums) for offer, nums in found)
+
+
+def decide_confirm_sell(
+    saga: Saga, command: ConfirmSell
+) -> tuple[SellConfirmed, OrderPlaced, CheckedOut] | None:
+    """Sold: the order is placed, the cart is checked out and the saga moves on, in one commit."""
+    if (saga.step, SellConfirmed) not in MOVES or saga.contact is None:
+        return None
+    placed = Placed(
+        order_id=saga.order_id,
+        user_id=saga.user_id,
+        lines=saga.lines,
+        amount=saga.amount,
+        contact=saga.contact,
+        at=command.at,
+        pay_before=command.pay_before,
+    )
+    units = tuple(Line(line.goods_id, line.nums) for line in saga.lines)
+    return SellConfirmed(command.pay_before), OrderPlaced(placed), CheckedOut(saga.order_id, units)
+
+
+def decide_deny_sell(saga: Saga, command: DenySell) -> SellDenied | None:
+    if (saga.step, SellDenied) not in MOVES:
+        return None
+    return SellDenied(command.reason, command.short)
+
+
+def decide_give_up(saga: Saga, command: GiveUpSelling) -> SellUnanswered | None:
+    """Only when the deadline really has passed: an early wake-up changes nothing."""
+    late = saga.sell_before is not None and command.at >= saga.sell_before
+    return SellUnanswered() if late and (saga.step, SellUnanswered) in MOVES else None
+
+
+def decide_lapse(saga: Saga, command: LapsePayment) -> tuple[PaymentLapsed, OrderClosed] | None:
+    """Only when the payment window really has closed."""
+    late = saga.pay_before is not None and command.at >= saga.pay_before
+    if not late or (saga.step, PaymentLapsed) not in MOVES:
+        return None
+    return PaymentLapsed(), OrderClosed(REASONS[PaymentLapsed])
+
+
+def decide_cancel(saga: Saga, order: Order) -> tuple[OrderCancelled, OrderClosed | None] | None:
+    """None when the order was cancelled before. Raises NoSuchOrder, AlreadyPaid, OrderAlreadyClosed."""
+    match saga.step:
+        case Step.NEW | Step.REFUSED:
+            raise NoSuchOrder
+        case Step.PAID:
+            raise AlreadyPaid
+        case Step.ROLLING_BACK | Step.CLOSED:
+            if saga.reason != REASONS[OrderCancelled]:
+                raise OrderAlreadyClosed
+            return None
+        case Step.SELLING | Step.AWAITING_PAYMENT:
+            placed = order.status is OrderStatus.TO_PAY
+            return OrderCancelled(), OrderClosed(REASONS[OrderCancelled]) if placed else None
+        case _:
+            assert_never(saga.step)
+
+
+def decide_confirm_return(saga: Saga, command: ConfirmReturn) -> ReturnConfirmed | None:
+    if (saga.step, ReturnConfirmed) not in MOVES:
+        return None
+    return ReturnConfirmed(command.returned)
+
+
+def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
+    """None when nothing is owed, or somebody else has just sent it again."""
+    early = saga.next_try_at is not None and command.at < saga.next_try_at
+    if saga.step not in OWES or early:
+        return None
+    next_try_at = resend_at(saga.tries + 1, command.at)
+    if saga.step is Step.SELLING and saga.sell_before is not None:
+        # The deadline must not be slept through.
+        next_try_at = min(next_try_at, max(saga.sell_before, command.at))
+    return Resent(saga.tries + 1, next_try_at, command.error)

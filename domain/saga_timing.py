@@ -1,0 +1,34 @@
+"""When a saga that waits is looked at again, and what is done about it then."""
+
+from datetime import datetime, timedelta
+
+from domain.saga import OWES, GiveUpSelling, LapsePayment, NoteResend, Saga, Step
+
+RESEND_PAUSES_S = (1, 2, 4, 8, 15, 30, 60)
+"""Seconds before the owed command is sent again; the last one repeats."""
+
+
+def resend_at(tries: int, now: datetime) -> datetime:
+    """When to send again what was sent `tries` times again already."""
+    return now + timedelta(seconds=RESEND_PAUSES_S[min(tries, len(RESEND_PAUSES_S) - 1)])
+
+
+def wakes_at(saga: Saga, step_began: datetime) -> datetime | None:
+    """When the watchdog must look at this saga, or None when it waits for nothing."""
+    if saga.step is Step.AWAITING_PAYMENT:
+        return saga.pay_before
+    if saga.step in OWES:
+        return saga.next_try_at or resend_at(0, step_began)
+    return None
+
+
+def wake(saga: Saga, at: datetime) -> GiveUpSelling | LapsePayment | NoteResend | None:
+    """What the watchdog does about a saga that should not be waiting any more."""
+    if saga.step is Step.AWAITING_PAYMENT:
+        late = saga.pay_before is not None and at >= saga.pay_before
+        return LapsePayment(saga.order_id, at) if late else None
+    if saga.step is Step.SELLING and saga.sell_before is not None and at >= saga.sell_before:
+        return GiveUpSelling(saga.order_id, at)
+    if saga.step in OWES:
+        return NoteResend(saga.order_id, at, "no answer from inventory yet")
+    return None

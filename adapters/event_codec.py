@@ -72,9 +72,11 @@ def decode(stored: StoredEvent) -> Recorded:
     if decoder is None:
         raise UnknownEventName(f"unknown event name {stored.topic!r} at {_place(stored)}")
     try:
+        # The parser skips over what it does not know; damage there should show all the same.
+        stored.state.decode()
         envelope = _envelopes.decode(stored.state)
         event = decoder.decode(envelope.data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MapperDeserialisationError(f"{stored.topic} at {_place(stored)}: {error}") from error
     return Recorded(
         originator_id=str(stored.originator_id),

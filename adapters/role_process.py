@@ -31,7 +31,7 @@ class RoleProcess:
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self.name = " ".join(argument for argument in arguments if not argument.startswith("-"))
+        self.name = " ".join(argument for argument in arguments[1:] if argument.isalpha())
         self._arguments = arguments
         self._environment = dict(environment)
         self._folder = folder

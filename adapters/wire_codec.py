@@ -3,8 +3,9 @@
 {"v": 1, "type": "Sell", "items": [{"order_id": "...", "lines": [...]}, ...]}
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -30,11 +31,17 @@ KINDS: Mapping[str, type[Any]] = {
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in KINDS.items()}
 
 
+T = TypeVar("T")
+
+
 class _Head(msgspec.Struct):
     v: int
     type: str
     items: list[msgspec.Raw]
 
+
+ORDER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+"""As the read models keep it: a positive 64-bit number, written in one way only."""
 
 _encoder = msgspec.json.Encoder()
 _heads = msgspec.json.Decoder(_Head)
@@ -85,6 +92,16 @@ def decode(data: bytes) -> list[Any]:
             raise Poison(f"version {head.v} is not known")
         if head.type not in _items:
             raise Poison(f"type {head.type[:80]!r} is not known")
-        return [_items[head.type].decode(item) for item in head.items]
+        return [_sound(_items[head.type].decode(item)) for item in head.items]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Poison(str(error)) from error
+
+
+def _sound(item: T) -> T:
+    """What a well-formed message may still not say. Raises Poison."""
+    order_id = getattr(item, "order_id", "")
+    if not ORDER_ID.fullmatch(order_id):
+        raise Poison(f"order id {order_id[:40]!r} is not a positive number")
+    if isinstance(item, Sell) and not all(line.nums > 0 and line.goods_id > 0 for line in item.lines):
+        raise Poison(f"order {order_id} has a line without goods or units")
+    return item

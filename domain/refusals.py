@@ -4,7 +4,7 @@
       Absent        NoSuchGoods  NoSuchOrder  NoSuchUser  NoSuchCartLine  NoSuchSale  NoSuchSession
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
                     GoodsUnavailable  EmailTaken  IdTaken  CartChanged
-      Unfit         CartEmpty  TooManyLines  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
+      Unfit         CartEmpty  TooManyLines  NoUnits  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
       Busy          Overloaded  Unavailable
 
 The docstring is the message a person reads; the class attribute `name` is what programs match.
@@ -150,6 +150,12 @@ class TooManyLines(Unfit):
     """A cart holds 2,000 lines at most."""
 
     name = "too-many-lines"
+
+
+class NoUnits(Unfit):
+    """Every line needs at least one unit."""
+
+    name = "no-units"
 
 
 class AmountTooLarge(Unfit):

@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import assert_never
 
 from domain import streams
-from domain.refusals import AlreadyReturned, SaleDiffers, Short
+from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers, Short
 from domain.stock import Stock, StockReturned, StockSold
 
 # state
@@ -118,8 +118,10 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
     """Every line or none; every short line is named in SellRefused.
 
     A repeat of a decided Sell gives no events: its outcome stands in the sale. Raises AlreadyReturned
-    after a Rollback, SaleDiffers when the repeat has other lines.
+    after a Rollback, SaleDiffers when the repeat has other lines, NoUnits for a line of less than one.
     """
+    if any(line.nums < 1 for line in command.lines):
+        raise NoUnits
     lines = fold(command.lines)
     if sale.status in (SaleStatus.RETURNED, SaleStatus.BARRED):
         raise AlreadyReturned

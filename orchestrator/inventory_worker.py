@@ -10,7 +10,7 @@ from typing import assert_never
 
 from domain import streams
 from domain.recorded import Cause
-from domain.refusals import AlreadyReturned, SaleDiffers
+from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers
 from domain.sale import Rollback, Sale, SaleStatus, Sell
 from orchestrator.ledger import Ledger
 from orchestrator.messages import Command, Reply, RolledBackReply, SellRefusedReply, SoldReply, Wire
@@ -46,7 +46,7 @@ class InventoryWorker:
     async def _sell(self, command: Sell) -> Reply:
         try:
             done = await self._ledger.submit(command, self._cause("sell", command.order_id))
-        except (AlreadyReturned, SaleDiffers) as refusal:
+        except (AlreadyReturned, SaleDiffers, NoUnits) as refusal:
             return SellRefusedReply(command.order_id, refusal.name, ())
         sale: Sale = done.states[streams.sale(command.order_id)]
         if sale.status is SaleStatus.SOLD:

@@ -16,17 +16,19 @@ from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
 SELL = Sell("7", (Line(12, 2), Line(13, 1)))
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ORDER_IDS = st.integers(1, 2**63 - 1).map(str)
+UNITS = st.integers(1, 2**31 - 1)
 ITEMS: st.SearchStrategy[Any] = st.one_of(
-    st.builds(Sell, WORDS, st.lists(st.builds(Line, NUMBERS, NUMBERS), max_size=3).map(tuple)),
-    st.builds(Rollback, WORDS),
-    st.builds(SoldReply, WORDS),
+    st.builds(Sell, ORDER_IDS, st.lists(st.builds(Line, UNITS, UNITS), max_size=3).map(tuple)),
+    st.builds(Rollback, ORDER_IDS),
+    st.builds(SoldReply, ORDER_IDS),
     st.builds(
         SellRefusedReply,
-        WORDS,
+        ORDER_IDS,
         WORDS,
         st.lists(st.builds(Short, NUMBERS, NUMBERS, NUMBERS), max_size=3).map(tuple),
     ),
-    st.builds(RolledBackReply, WORDS, st.booleans()),
+    st.builds(RolledBackReply, ORDER_IDS, st.booleans()),
 )
 
 
@@ -107,6 +109,11 @@ POISON = {
     "no order id": b'{"v":1,"type":"Rollback","items":[{}]}',
     "order id of another type": b'{"v":1,"type":"Rollback","items":[{"order_id":7}]}',
     "one bad item of two": b'{"v":1,"type":"Rollback","items":[{"order_id":"7"},{"order_id":null}]}',
+    "order id that is no number": b'{"v":1,"type":"Rollback","items":[{"order_id":"abc"}]}',
+    "order id written otherwise": b'{"v":1,"type":"Rollback","items":[{"order_id":"007"}]}',
+    "units that would be added": (
+        b'{"v":1,"type":"Sell","items":[{"order_id":"7","lines":[{"goods_id":1,"nums":-5}]}]}'
+    ),
     "cut off": b'{"v":1,"type":"Rollback","items":[{"order_id":"7"}',
     "8 MB of zeros": bytes(8 * 2**20),
     "8 MB of words": b'{"v":1,"type":"' + b"x" * 8 * 2**20 + b'","items":[]}',

@@ -83,7 +83,7 @@ async def nothing_pending(client: Client, names: WireNames, durable: str = "inve
             await asyncio.sleep(0.02)
 
 
-SELLS = [Sell(str(n), (Line(1, 1),)) for n in range(5)]
+SELLS = [Sell(str(n), (Line(1, 1),)) for n in range(1, 6)]
 
 
 async def test_commands_arrive_and_are_acked(client: Client, wire: NatsWire, names: WireNames) -> None:
@@ -125,7 +125,7 @@ async def test_many_commands_travel_in_few_messages(wire: NatsWire) -> None:
     heard = Heard()
     await wire.set_up_streams()
     async with running(wire.serve_commands(heard)):
-        await wire.send_commands([Rollback(str(n)) for n in range(1_000)])
+        await wire.send_commands([Rollback(str(n)) for n in range(1, 1_001)])
         await heard.until(lambda h: len(h) == 1_000)
 
     assert heard.calls == 5
@@ -140,13 +140,15 @@ async def test_two_processes_share_the_work(nats_url: str, wire: NatsWire, names
             running(wire.serve_commands(first)),
             running(NatsWire(other, names).serve_commands(second)),
         ):
-            for n in range(200):
+            for n in range(1, 201):
                 await wire.send_commands([Rollback(str(n))])
             await first.until(lambda h: len(h) + len(second) >= 200)
     finally:
         await other.close()
 
-    assert sorted([*first, *second], key=lambda r: int(r.order_id)) == [Rollback(str(n)) for n in range(200)]
+    assert sorted([*first, *second], key=lambda r: int(r.order_id)) == [
+        Rollback(str(n)) for n in range(1, 201)
+    ]
 
 
 @pytest.mark.parametrize("failure", [Unavailable(), Undelivered("no reply could be sent")])

@@ -4,7 +4,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -63,12 +62,17 @@ def test_a_load_that_is_killed_again_and_again_ends_with_the_same_books(
     up = up_factory()
     for _ in range(KILLS):
         url = up.start()
-        loading = threading.Thread(target=tillroll, args=(up, "load", str(small_file), "--url", url))
-        loading.start()
+        loading = subprocess.Popen(
+            [sys.executable, "-m", "adapters.cli", "load", str(small_file), "--url", url],
+            env=up._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(random.uniform(0.5, 4.0))
         up.end(signal.SIGKILL)
-        # The load would wait two minutes for its server; a new one comes up on another port.
-        loading.join(0)
+        # It would wait two minutes for its server, and a new one comes up on another port.
+        loading.kill()
+        loading.wait()
 
     done = tillroll(up, "load", str(small_file), "--url", up.start())
 

@@ -23,8 +23,6 @@ __all__ = ["app", "timeline_of"]
 
 NOT_FOUND: Final = 1
 MAX_ORDER_ID: Final = 2**63 - 1
-WHERE_WIDTH: Final = 18
-"""Columns for the place of an event and the id of its command, which is folded to fit."""
 
 STATUS_WORDS: Final = {
     OrderStatus.NONE.name: "never placed",
@@ -149,11 +147,12 @@ def _story_table(entries: tuple[Entry, ...], out: Console) -> Table:
     table.add_column("After", justify="right", no_wrap=True)
     table.add_column("Who")
     table.add_column("What", ratio=1)
-    table.add_column("Where, by what", overflow="fold", max_width=WHERE_WIDTH if out.is_terminal else None)
+    table.add_column("Log", no_wrap=True)
     day = ""
     for entry in entries:
         what = _two(entry.what, entry.detail, out)
-        where = _two(f"{entry.log}={entry.position}", entry.command_id, out)
+        # Command ids are long and for programs: --json has them.
+        where = Text(f"{entry.log}={entry.position}", style="dim")
         when, day = _when(entry.at, day, out), f"{entry.at:%Y-%m-%d}"
         table.add_row(when, _after(entry.since_before_s), Text(entry.who), what, where)
     return table

@@ -56,7 +56,7 @@ def up(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, data: Data = None) -
         greet(console, site, settings)
         if not stop.is_set():
             site.watch()
-        console.print("Stopping.", highlight=False)
+        console.print("Stopping.", highlight=False, soft_wrap=True)
 
 
 def _request_stop(stop: threading.Event, site: Site) -> None:
@@ -66,17 +66,27 @@ def _request_stop(stop: threading.Event, site: Site) -> None:
 
 def greet(console: Console, site: Site, settings: Settings) -> None:
     """What a person needs to begin: the URL, and on a new folder how to sign in."""
-    console.print(f"Tillroll runs at {site.url}   (API documentation: {site.url}/docs)", highlight=False)
+    console.print(
+        f"Tillroll runs at {site.url}   (API documentation: {site.url}/docs)", highlight=False, soft_wrap=True
+    )
     console.print(f"Data folder: {settings.data.resolve()}", highlight=False, soft_wrap=True)
     staff = site.staff
     if staff is None or not staff.is_new:
         return
     if settings.staff_password is not None:
-        console.print(f"Sign in as staff: {staff.email}, with TILLROLL_STAFF_PASSWORD", highlight=False)
+        console.print(
+            f"Sign in as staff: {staff.email}, with TILLROLL_STAFF_PASSWORD", highlight=False, soft_wrap=True
+        )
         return
-    console.print("A staff account was made. Sign in (POST /v1/sessions) with:", highlight=False)
-    console.print(f"  email     {staff.email}\n  password  {staff.password}", highlight=False)
-    console.print("The password is kept in the data folder, in the file staff-password.", highlight=False)
+    console.print(
+        "A staff account was made. Sign in (POST /v1/sessions) with:", highlight=False, soft_wrap=True
+    )
+    console.print(f"  email     {staff.email}\n  password  {staff.password}", highlight=False, soft_wrap=True)
+    console.print(
+        "The password is kept in the data folder, in the file staff-password.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def serve(

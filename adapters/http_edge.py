@@ -4,6 +4,7 @@ It bounds bodies, adds the security headers, counts, and answers what nobody for
 also stands in the log.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -19,6 +20,10 @@ from adapters.http_metrics import HttpMetrics
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+
+BODY_TIMEOUT_S: Final = 20.0
+"""How long each part of a body may take to arrive."""
+
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _COMMON: Final = [
@@ -70,6 +75,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._read = 0
+        self._is_read = False
         self._headers = DOCS_HEADERS if scope["path"].startswith(DOCS_PATHS) else API_HEADERS
 
     async def run(self, app: ASGIApp) -> None:
@@ -91,10 +97,22 @@ class _Exchange:
 
     async def receive(self) -> Message:
         """Raises HTTPException, which the framework lets through, when more came than is taken."""
-        message = await self._receive()
+        message = await self._next()
         self._read += len(message.get("body", b""))
         if self._read > MAX_BODY_BYTES:
             raise HTTPException(TooLarge.status)
+        return message
+
+    async def _next(self) -> Message:
+        """A body that stops half way must not hold its connection for ever. Raises HTTPException."""
+        if self._is_read:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
+        self._is_read = not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:

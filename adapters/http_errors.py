@@ -23,6 +23,7 @@ from starlette.responses import Response
 from adapters.cursors import BadCursor
 from adapters.http_invalid import Wrong, in_plain_words, is_malformed_json
 from adapters.paseto_tokens import TokenRefused
+from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_queries import ReadsUnavailable
 from adapters.user_attempts import TooManyAttempts
 from adapters.user_desk import BadCredentials
@@ -57,6 +58,12 @@ class BadJson(Problem):
     """The body is not JSON."""
 
     name, status = "bad-json", 400
+
+
+class TooSlow(Problem):
+    """The body of the request did not arrive in time."""
+
+    name, status = "request-timeout", 408
 
 
 class BadHeader(Problem):
@@ -186,6 +193,11 @@ async def _database_away(_request: Request, error: Exception) -> Response:
     return problem(Unavailable())
 
 
+async def _log_unreadable(_request: Request, error: Exception) -> Response:
+    logger.warning("a log could not be read: %s", error)
+    return problem(Unavailable())
+
+
 async def _framework_said_no(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     match error.status_code:
@@ -193,6 +205,8 @@ async def _framework_said_no(request: Request, error: Exception) -> Response:
             return problem(NotFound())
         case 405:
             return problem(MethodNotAllowed(), {"Allow": ", ".join(_methods_here(request))})
+        case 408:
+            return problem(TooSlow(), {"Connection": "close"})
         case 413:
             return problem(TooLarge())
         case _:
@@ -216,3 +230,4 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _framework_said_no)
     app.add_exception_handler(ReadsUnavailable, _database_away)
     app.add_exception_handler(psycopg.OperationalError, _database_away)
+    app.add_exception_handler(LogUnreadable, _log_unreadable)

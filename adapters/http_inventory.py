@@ -17,15 +17,19 @@ from domain.refusals import (
     AlreadyReturned,
     NoSuchGoods,
     NoSuchSale,
+    OrderInHand,
     SaleDiffers,
     StockShort,
     StockTooLarge,
 )
+from domain.saga import Step
 from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.stock import AdjustStock, SetInv, SetInvMany, Stock
 from orchestrator.ledger import Done
 
 LOG = "inventory"
+
+HOLDS_STOCK = frozenset({Step.SELLING, Step.AWAITING_PAYMENT, Step.PAID})
 
 router = APIRouter(route_class=GuardedRoute, tags=["inventory"])
 
@@ -102,8 +106,12 @@ async def sell(call: Call, body: SellOrder) -> Response:
     return answer(content, 200, await call.wrote(LOG, done.position))
 
 
-@router.post("/v1/inventory/rollback", **documents("Give back what an order took", RollbackAnswer))
+@router.post(
+    "/v1/inventory/rollback",
+    **documents("Give back what an order took", RollbackAnswer, refuses=(OrderInHand,)),
+)
 async def rollback(call: Call, body: RollbackOrder) -> Response:
+    await _must_be_free(call, body.order_id)
     done = await call.parts.inventory.submit(Rollback(body.order_id), call.cause(body.order_id))
     sale: Sale = done.states[streams.sale(body.order_id)]
     content = {"order_id": body.order_id, "returned": sale.status is SaleStatus.RETURNED}
@@ -116,6 +124,14 @@ async def sale_of(call: Call, order_id: PathOrderId) -> Response:
     if sale is None:
         raise NoSuchSale
     return answer(sale)
+
+
+async def _must_be_free(call: Call, order_id: str) -> None:
+    """Stock that an order of this shop holds goes back through its saga only. Raises OrderInHand."""
+    name = streams.saga(order_id)
+    saga = (await call.parts.orders.read(name))[name]
+    if saga.step in HOLDS_STOCK:
+        raise OrderInHand(order_id=order_id)
 
 
 async def _known(call: Call, goods_ids: Iterable[int]) -> set[int]:

@@ -31,6 +31,7 @@ from domain.refusals import (
     GoodsUnavailable,
     NoSuchOrder,
     OrderAlreadyClosed,
+    OrderUnderWay,
     Refusal,
     StockShort,
     WrongAmount,
@@ -51,6 +52,7 @@ PLACING_REFUSALS: tuple[type[Refusal], ...] = (
     GoodsUnavailable,
     AmountTooLarge,
     OrderAlreadyClosed,
+    OrderUnderWay,
 )
 
 router = APIRouter(route_class=GuardedRoute, tags=["orders"])

@@ -1,9 +1,12 @@
 """Makes the logs' schemas and tables. Safe to run twice, and beside running processes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final
 
 import psycopg
+from eventsourcing.persistence import PersistenceError
 from psycopg import sql
 
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
@@ -48,13 +51,26 @@ def _log_schema(log: str) -> sql.Composed:
 def migrate(settings: Settings) -> None:
     """Every log, the read models, and the orchestrator's list of sagas. Raises psycopg.Error, NoDatabase."""
     for log in LOGS:
-        migrate_log(_dsn(settings, log), log)
-    create_read_tables(_dsn(settings, "read"))
-    create_read_tables(_dsn(settings, "order"), DUE_SCHEMA, (ORDER_SAGA,))
+        with _named(log):
+            migrate_log(_dsn(settings, log), log)
+    with _named("read"):
+        create_read_tables(_dsn(settings, "read"))
+    with _named("order"):
+        create_read_tables(_dsn(settings, "order"), DUE_SCHEMA, (ORDER_SAGA,))
 
 
 class NoDatabase(Exception):
-    """No setting names a database for a service."""
+    """No setting names a database for a service, or it cannot be used."""
+
+
+@contextmanager
+def _named(service: str) -> Iterator[None]:
+    """A database that cannot be used is named by its setting. Raises NoDatabase."""
+    try:
+        yield
+    except (psycopg.OperationalError, PersistenceError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise NoDatabase(f"TILLROLL_DSN or TILLROLL_{service.upper()}_DSN: {why}") from error
 
 
 def _dsn(settings: Settings, service: Any) -> str:

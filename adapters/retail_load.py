@@ -101,6 +101,8 @@ class _Run:
         with about("sign-in as staff"):
             await self._client.reach()
             await self._client.log_in(self._staff)
+        # Before anything is made: shoppers of an earlier load under another password cannot be used.
+        await self._sign_up(self._plan.shoppers[0])
         await self._each("goods", range(len(self._plan.goods)), self._make_goods)
         starts = range(0, len(self._plan.goods), STOCK_CHUNK)
         await self._each("stock", starts, self._set_stock)

@@ -7,12 +7,14 @@ second core.
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from adapters.embedded_servers import EmbeddedServers
 from adapters.http_server import bound_socket
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.5
 READY_WITHIN_S: Final = 60.0
-ROLES: Final = (("api", "orchestrator"), ("inventory", "projector"))
+ROLES: Final = (("api", "inventory", "orchestrator"), ("projector",))
 
 
 class Site:
@@ -81,6 +83,7 @@ class Site:
         wants = {"postgres": not _has_databases(self.settings), "nats": not self.settings.nats_servers}
         self._servers = stack.enter_context(EmbeddedServers(self.settings.data, **wants))
         self.settings = settings = _with_addresses(self.settings, self._servers)
+        _must_reach_broker(settings)
         migrate(settings)
         self.staff = asyncio.run(ensure_staff(settings))
         environment = child_environment(settings)
@@ -133,6 +136,20 @@ def _has_databases(settings: Settings) -> bool:
 def _with_addresses(settings: Settings, servers: EmbeddedServers) -> Settings:
     found = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
     return settings.model_copy(update={name: value for name, value in found.items() if value})
+
+
+def _must_reach_broker(settings: Settings) -> None:
+    """Any of the named addresses will do. Raises CannotStart."""
+    why = ""
+    for url in settings.nats_servers:
+        parts = urlsplit(url)
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 4222), timeout=5).close()
+        except OSError as error:
+            why = error.strerror or str(error)
+        else:
+            return
+    raise CannotStart(f"TILLROLL_NATS_URL: no broker answers there: {why}")
 
 
 def _readiness(url: str) -> str:

@@ -27,6 +27,8 @@ from orchestrator.ledger import Ledger
 DEFAULT_EMAIL: Final = "staff@tillroll.example"
 PASSWORD_FILE: Final = "staff-password"  # noqa: S105 - a name, not a password
 
+EMAIL_FILE: Final = "staff-email"
+
 
 @dataclass(frozen=True, slots=True)
 class StaffAccount:
@@ -39,7 +41,7 @@ class StaffAccount:
 
 def known_staff(settings: Settings) -> StaffAccount:
     """The account that settings, or the file of an earlier start, tell of. Makes nothing."""
-    email = settings.staff_email or DEFAULT_EMAIL
+    email = settings.staff_email or _remembered(settings.data / EMAIL_FILE) or DEFAULT_EMAIL
     return StaffAccount(email, settings.staff_password or _remembered(_file(settings)), is_new=False)
 
 
@@ -55,6 +57,7 @@ async def ensure_staff(settings: Settings) -> StaffAccount:
         await register(settings, email=known.email, password=password, role=Role.STAFF)
     except EmailTaken:
         return known
+    _remember(settings.data / EMAIL_FILE, known.email)
     if settings.staff_password is None:
         _remember(_file(settings), password)
     return StaffAccount(known.email, password, is_new=True)
@@ -109,5 +112,6 @@ def _remembered(path: Path) -> str | None:
 
 
 def _remember(path: Path, password: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w") as file:
         file.write(password + "\n")

@@ -15,6 +15,7 @@ from adapters.argon2_passwords import Passwords
 from adapters.cli_replay import timeline_of
 from adapters.event_codec import decode
 from adapters.http_app import create_app
+from adapters.http_fast_lane import FastLane
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
@@ -71,7 +72,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     plant.stack.callback(follower.close)
     await follower.begin()
     plant.tasks.append(follower.run())
-    plant.tasks.append(serve_http(create_app(parts), sock))
+    plant.tasks.append(serve_http(FastLane(create_app(parts)), sock))
 
 
 async def _id_pool(plant: Plant, log: Any) -> AsyncConnectionPool[Any]:

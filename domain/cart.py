@@ -1,11 +1,15 @@
-"""Cart: what one user means to buy. Checked lines go into the next order."""
+"""Cart: what one user means to buy. Checked lines go into the next order.
+
+From the start of an order until it is decided, its lines are under way: a second order cannot take the
+same lines, and lines that the user changes meanwhile are theirs again and stay.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from domain.limits import MAX_LINES
-from domain.refusals import NoSuchCartLine, TooManyLines
+from domain.refusals import NoSuchCartLine, OrderUnderWay, TooManyLines
 from domain.sale import Line
 
 # state
@@ -20,7 +24,11 @@ class CartLine:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
+    """`order_id`: the order that is under way with lines of this cart; `under_way`: which lines."""
+
     lines: tuple[CartLine, ...] = ()
+    order_id: str = ""
+    under_way: tuple[Line, ...] = ()
 
     def line(self, goods_id: int) -> CartLine | None:
         return next((line for line in self.lines if line.goods_id == goods_id), None)
@@ -89,14 +97,29 @@ class CartLineRemoved:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedOut:
-    """These units were ordered, so they leave the cart; units put in meanwhile stay."""
+class CheckoutBegun:
+    """An order of these lines was started; they stay in the cart until it is decided."""
 
     order_id: str
     lines: tuple[Line, ...]
 
 
-CartEvent = CartReplaced | CartLinePut | CartLineRemoved | CheckedOut
+@dataclass(frozen=True, slots=True)
+class CheckoutDropped:
+    """The order was not placed, so its lines can be ordered again."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOut:
+    """These units were ordered, so they leave the cart."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+CartEvent = CartReplaced | CartLinePut | CartLineRemoved | CheckoutBegun | CheckoutDropped | CheckedOut
 
 
 def evolve(cart: Cart, event: CartEvent) -> Cart:
@@ -104,13 +127,25 @@ def evolve(cart: Cart, event: CartEvent) -> Cart:
         case CartReplaced(lines):
             return Cart(lines)
         case CartLinePut(goods_id, nums, checked):
-            return Cart(_put(cart.lines, CartLine(goods_id, nums, checked)))
+            return _touched(cart, _put(cart.lines, CartLine(goods_id, nums, checked)), goods_id)
         case CartLineRemoved(goods_id):
-            return Cart(tuple(line for line in cart.lines if line.goods_id != goods_id))
-        case CheckedOut(_, lines):
-            return Cart(_less(cart.lines, {line.goods_id: line.nums for line in lines}))
+            left = tuple(line for line in cart.lines if line.goods_id != goods_id)
+            return _touched(cart, left, goods_id)
+        case CheckoutBegun(order_id, lines):
+            return Cart(cart.lines, order_id, lines)
+        case CheckoutDropped(order_id):
+            return Cart(cart.lines) if cart.order_id == order_id else cart
+        case CheckedOut(order_id, lines):
+            left = _less(cart.lines, {line.goods_id: line.nums for line in lines})
+            return Cart(left) if cart.order_id == order_id else replace(cart, lines=left)
         case _:
             assert_never(event)
+
+
+def _touched(cart: Cart, lines: tuple[CartLine, ...], goods_id: int) -> Cart:
+    """A line that the user has changed is no longer the one that is being ordered."""
+    under_way = tuple(line for line in cart.under_way if line.goods_id != goods_id)
+    return Cart(lines, cart.order_id, under_way)
 
 
 def _put(lines: tuple[CartLine, ...], new: CartLine) -> tuple[CartLine, ...]:
@@ -144,7 +179,20 @@ def _unless_same(cart: Cart, event: CartEvent) -> tuple[CartEvent, ...]:
     after = evolve(cart, event)
     if len(after.lines) > MAX_LINES:
         raise TooManyLines
-    return () if after == cart else (event,)
+    return () if after.lines == cart.lines else (event,)
+
+
+def begin_checkout(cart: Cart, order_id: str, lines: tuple[Line, ...]) -> CheckoutBegun:
+    """Raises OrderUnderWay when one of the lines is being ordered already."""
+    wanted = {line.goods_id for line in lines}
+    if any(line.goods_id in wanted for line in cart.under_way):
+        raise OrderUnderWay(order_id=cart.order_id)
+    return CheckoutBegun(order_id, lines)
+
+
+def finish_checkout(cart: Cart, order_id: str) -> CheckedOut:
+    """Only lines that the user has not changed since leave the cart."""
+    return CheckedOut(order_id, cart.under_way if cart.order_id == order_id else ())
 
 
 def _change(cart: Cart, command: ChangeCartLine) -> tuple[CartEvent, ...]:

@@ -47,6 +47,8 @@ EVENTS: Mapping[str, type[Any]] = {
     "SessionOpened": session.SessionOpened,
     "SessionRotated": session.SessionRotated,
     "SessionEnded": session.SessionEnded,
+    "CheckoutBegun": cart.CheckoutBegun,
+    "CheckoutDropped": cart.CheckoutDropped,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

@@ -3,7 +3,8 @@
     Refusal
       Absent        NoSuchGoods  NoSuchOrder  NoSuchUser  NoSuchCartLine  NoSuchSale  NoSuchSession
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
-                    GoodsUnavailable  EmailTaken  IdTaken  CartChanged
+                    GoodsUnavailable  EmailTaken  IdTaken  CartChanged  OrderUnderWay
+                    OrderInHand
       Unfit         CartEmpty  TooManyLines  NoUnits  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
       Busy          Overloaded  Unavailable
 
@@ -95,7 +96,7 @@ class AlreadyReturned(Clash):
 
 
 class SaleDiffers(Clash):
-    """This order id was sold with other lines before."""
+    """This order id came with other lines before; what was decided for those stands."""
 
     name = "sale-differs"
 
@@ -134,6 +135,18 @@ class CartChanged(Clash):
     """The cart changed while the order was being placed; try again."""
 
     name = "cart-changed"
+
+
+class OrderUnderWay(Clash):
+    """An order of these cart lines is being placed already; wait for it, or change the cart."""
+
+    name = "order-under-way"
+
+
+class OrderInHand(Clash):
+    """This order's saga has its stock in hand; cancel the order instead."""
+
+    name = "order-in-hand"
 
 
 class Unfit(Refusal):

@@ -6,7 +6,7 @@ was carried out before, comes too late or too early. Only the caller's own mista
 
 from typing import assert_never
 
-from domain.cart import Cart, CheckedOut
+from domain.cart import Cart, CheckedOut, CheckoutBegun, begin_checkout, finish_checkout
 from domain.limits import MAX_AMOUNT
 from domain.order import Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
 from domain.refusals import (
@@ -46,15 +46,16 @@ from domain.saga_timing import resend_at
 from domain.sale import Line
 
 
-def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> OrderStarted:
-    """Raises CartEmpty, CartChanged, GoodsUnavailable, AmountTooLarge, IdTaken."""
+def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStarted, CheckoutBegun]:
+    """Raises CartEmpty, CartChanged, OrderUnderWay, GoodsUnavailable, AmountTooLarge, IdTaken."""
     if saga.step is not Step.NEW:
         raise IdTaken
     lines = _priced(cart, command.offers)
     amount = sum(line.price * line.nums for line in lines)
     if amount > MAX_AMOUNT:
         raise AmountTooLarge
-    return OrderStarted(
+    begun = begin_checkout(cart, command.order_id, _units(lines))
+    started = OrderStarted(
         order_id=command.order_id,
         user_id=command.user_id,
         lines=lines,
@@ -63,6 +64,11 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> OrderStarted:
         at=command.at,
         sell_before=command.sell_before,
     )
+    return started, begun
+
+
+def _units(lines: tuple[OrderLine, ...]) -> tuple[Line, ...]:
+    return tuple(Line(line.goods_id, line.nums) for line in lines)
 
 
 def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
@@ -80,7 +86,7 @@ def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
 
 
 def decide_confirm_sell(
-    saga: Saga, command: ConfirmSell
+    saga: Saga, cart: Cart, command: ConfirmSell
 ) -> tuple[SellConfirmed, OrderPlaced, CheckedOut] | None:
     """Sold: the order is placed, the cart is checked out and the saga moves on, in one commit."""
     if (saga.step, SellConfirmed) not in MOVES or saga.contact is None:
@@ -94,8 +100,7 @@ def decide_confirm_sell(
         at=command.at,
         pay_before=command.pay_before,
     )
-    units = tuple(Line(line.goods_id, line.nums) for line in saga.lines)
-    return SellConfirmed(command.pay_before), OrderPlaced(placed), CheckedOut(saga.order_id, units)
+    return SellConfirmed(command.pay_before), OrderPlaced(placed), finish_checkout(cart, saga.order_id)
 
 
 def decide_deny_sell(saga: Saga, command: DenySell) -> SellDenied | None:

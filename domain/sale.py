@@ -3,7 +3,7 @@
 One stream per order, written in the same commit as every stock stream the order touches:
 
     (nothing) --Sell, enough--> SOLD --Rollback--> RETURNED
-        |------Sell, short----> REFUSED
+        |------Sell, short----> REFUSED --Rollback--> BARRED
         '------Rollback-------> BARRED       the tombstone: a Sell that arrives late is refused
 
 Empty compensation, a Sell that hangs behind its Rollback, and both twice are all decided here
@@ -126,7 +126,7 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
     if sale.status in (SaleStatus.RETURNED, SaleStatus.BARRED):
         raise AlreadyReturned
     if sale.status is not SaleStatus.NONE:
-        if sale.lines != lines:
+        if set(sale.lines) != set(lines):
             raise SaleDiffers
         return ()
     short = tuple(
@@ -151,7 +151,7 @@ def decide_rollback(sale: Sale, stocks: Mapping[int, Stock], command: Rollback) 
     """Gives back at most once, only what the recorded sale took; before any Sell it leaves the tombstone."""
     name = streams.sale(command.order_id)
     match sale.status:
-        case SaleStatus.NONE:
+        case SaleStatus.NONE | SaleStatus.REFUSED:
             return ((name, RollbackBarred()),)
         case SaleStatus.SOLD:
             given = tuple(
@@ -162,7 +162,7 @@ def decide_rollback(sale: Sale, stocks: Mapping[int, Stock], command: Rollback) 
                 for line in sale.lines
             )
             return ((name, RolledBack(sale.lines)), *given)
-        case SaleStatus.RETURNED | SaleStatus.REFUSED | SaleStatus.BARRED:
+        case SaleStatus.RETURNED | SaleStatus.BARRED:
             return ()
         case _:
             assert_never(sale.status)

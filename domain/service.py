@@ -13,6 +13,11 @@ Written = tuple[tuple[str, Any], ...]
 """(stream, event) pairs in the order in which they are recorded."""
 
 
+def recorded_in(stream: str, events: Iterable[Any]) -> Written:
+    """All these events in one stream."""
+    return tuple((stream, event) for event in events)
+
+
 @dataclass(frozen=True, slots=True)
 class Category:
     """Streams whose names begin with the same word fold in the same way."""

@@ -1,21 +1,18 @@
 """The four services of the shop. Each owns one log; no commit spans two of them."""
 
+from collections.abc import Callable
 from typing import Any
 
-from domain import cart, goods, keyed, order, saga, saga_decisions, sale, session, stock, streams, user
-from domain.service import Category, Rule, Service, States, Written
-
-
-def _at(stream: str, events: tuple[Any, ...]) -> Written:
-    return tuple((stream, event) for event in events)
-
+from domain import cart, goods, keyed, order, saga, saga_decisions, sale, stock, streams
+from domain.service import Category, Rule, Service, States, Written, recorded_in
+from domain.user_service import USER
 
 # goods
 
 
 def _decide_goods(command: goods.GoodsCommand, states: States) -> Written:
     stream = streams.goods(command.goods_id)
-    return _at(stream, goods.decide(states[stream], command))
+    return recorded_in(stream, goods.decide(states[stream], command))
 
 
 _GOODS_RULE = Rule(lambda command: (streams.goods(command.goods_id),), _decide_goods)
@@ -38,7 +35,7 @@ GOODS = Service(
 
 def _decide_set(command: stock.SetInv, states: States) -> Written:
     stream = streams.stock(command.goods_id)
-    return _at(stream, stock.decide_set(states[stream], command))
+    return recorded_in(stream, stock.decide_set(states[stream], command))
 
 
 def _decide_set_many(command: stock.SetInvMany, states: States) -> Written:
@@ -54,7 +51,7 @@ def _decide_set_many(command: stock.SetInvMany, states: States) -> Written:
 
 def _decide_adjust(command: stock.AdjustStock, states: States) -> Written:
     stream = streams.stock(command.goods_id)
-    return _at(stream, stock.decide_adjust(states[stream], command))
+    return recorded_in(stream, stock.decide_adjust(states[stream], command))
 
 
 def _sell_reads(command: sale.Sell) -> tuple[str, ...]:
@@ -105,7 +102,7 @@ INVENTORY = Service(
 
 def _decide_cart(command: cart.CartCommand, states: States) -> Written:
     stream = streams.cart(command.user_id)
-    return _at(stream, cart.decide(states[stream], command))
+    return recorded_in(stream, cart.decide(states[stream], command))
 
 
 _CART_RULE = Rule(lambda command: (streams.cart(command.user_id),), _decide_cart)
@@ -117,44 +114,52 @@ def _start_reads(command: saga.StartOrder) -> tuple[str, ...]:
 
 def _decide_start(command: saga.StartOrder, states: States) -> Written:
     name, cart_name = _start_reads(command)
-    return ((name, saga_decisions.decide_start(states[name], states[cart_name], command)),)
+    started, begun = saga_decisions.decide_start(states[name], states[cart_name], command)
+    return ((name, started), (cart_name, begun))
 
 
 def _decide_confirm_sell(command: saga.ConfirmSell, states: States) -> Written:
     name = streams.saga(command.order_id)
-    decided = saga_decisions.decide_confirm_sell(states[name], command)
+    cart_name = streams.cart(states[name].user_id)
+    decided = saga_decisions.decide_confirm_sell(states[name], states[cart_name], command)
     if decided is None:
         return ()
     confirmed, placed, checked_out = decided
-    return (
-        (name, confirmed),
-        (streams.order(command.order_id), placed),
-        (streams.cart(placed.placed.user_id), checked_out),
-    )
+    return ((name, confirmed), (streams.order(command.order_id), placed), (cart_name, checked_out))
 
 
-def _confirm_then(command: saga.ConfirmSell, states: States) -> tuple[str, ...]:
+def _its_cart(command: Any, states: States) -> tuple[str, ...]:
     return (streams.cart(states[streams.saga(command.order_id)].user_id),)
+
+
+def _released(command: Any, states: States) -> Written:
+    """The lines of an order that will not be placed can be ordered again."""
+    (cart_name,) = _its_cart(command, states)
+    if states[cart_name].order_id != command.order_id:
+        return ()
+    return ((cart_name, cart.CheckoutDropped(command.order_id)),)
 
 
 def _decide_deny_sell(command: saga.DenySell, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga_decisions.decide_deny_sell(states[name], command))
+    denied = saga_decisions.decide_deny_sell(states[name], command)
+    return () if denied is None else ((name, denied), *_released(command, states))
 
 
 def _decide_give_up(command: saga.GiveUpSelling, states: States) -> Written:
     name = streams.saga(command.order_id)
-    return _one(name, saga_decisions.decide_give_up(states[name], command))
+    unanswered = saga_decisions.decide_give_up(states[name], command)
+    return () if unanswered is None else ((name, unanswered), *_released(command, states))
 
 
-def _decide_confirm_return(command: saga.ConfirmReturn, states: States) -> Written:
-    name = streams.saga(command.order_id)
-    return _one(name, saga_decisions.decide_confirm_return(states[name], command))
+def _decides(decide: Callable[[saga.Saga, Any], Any | None]) -> Callable[[Any, States], Written]:
+    """The rule of a decision that looks at the saga alone and moves it by one event at most."""
 
+    def rule(command: Any, states: States) -> Written:
+        name = streams.saga(command.order_id)
+        return _one(name, decide(states[name], command))
 
-def _decide_resend(command: saga.NoteResend, states: States) -> Written:
-    name = streams.saga(command.order_id)
-    return _one(name, saga_decisions.decide_resend(states[name], command))
+    return rule
 
 
 def _decide_lapse(command: saga.LapsePayment, states: States) -> Written:
@@ -172,7 +177,7 @@ def _decide_cancel(command: saga.CancelOrder, states: States) -> Written:
     if decided is None:
         return ()
     cancelled, closed = decided
-    return ((name, cancelled), *_one(order_name, closed))
+    return ((name, cancelled), *_one(order_name, closed), *_released(command, states))
 
 
 def _decide_pay(command: order.PayOrder, states: States) -> Written:
@@ -180,7 +185,7 @@ def _decide_pay(command: order.PayOrder, states: States) -> Written:
     events = order.decide_pay(states[name], command)
     paid = any(isinstance(event, order.OrderPaid) for event in events)
     taken = ((streams.saga(command.order_id), saga.PaymentTaken()),) if paid else ()
-    return (*_at(name, events), *taken)
+    return (*recorded_in(name, events), *taken)
 
 
 def _one(stream: str, event: Any | None) -> Written:
@@ -210,85 +215,19 @@ ORDER = Service(
             cart.ChangeCartLine: _CART_RULE,
             cart.RemoveCartLine: _CART_RULE,
             saga.StartOrder: Rule(_start_reads, _decide_start),
-            saga.ConfirmSell: Rule(_saga_and_order, _decide_confirm_sell, reads_then=_confirm_then),
-            saga.DenySell: Rule(_saga_only, _decide_deny_sell),
-            saga.GiveUpSelling: Rule(_saga_only, _decide_give_up),
+            saga.ConfirmSell: Rule(_saga_and_order, _decide_confirm_sell, reads_then=_its_cart),
+            saga.DenySell: Rule(_saga_only, _decide_deny_sell, reads_then=_its_cart),
+            saga.GiveUpSelling: Rule(_saga_only, _decide_give_up, reads_then=_its_cart),
             saga.LapsePayment: Rule(_saga_and_order, _decide_lapse),
-            saga.CancelOrder: Rule(_saga_and_order, _decide_cancel),
-            saga.ConfirmReturn: Rule(_saga_only, _decide_confirm_return),
-            saga.NoteResend: Rule(_saga_only, _decide_resend),
+            saga.CancelOrder: Rule(_saga_and_order, _decide_cancel, reads_then=_its_cart),
+            saga.ConfirmReturn: Rule(_saga_only, _decides(saga_decisions.decide_confirm_return)),
+            saga.NoteResend: Rule(_saga_only, _decides(saga_decisions.decide_resend)),
             order.PayOrder: Rule(_saga_and_order, _decide_pay),
         }
     ),
 )
 
 
-# user
-
-
-def _register_reads(command: user.RegisterUser) -> tuple[str, ...]:
-    return (streams.user(command.user_id), streams.email(command.email_digest))
-
-
-def _decide_register(command: user.RegisterUser, states: States) -> Written:
-    name, claim_name = _register_reads(command)
-    registered, claimed = user.decide_register(states[name], states[claim_name], command)
-    return ((name, registered), (claim_name, claimed))
-
-
-def _user_only(command: Any) -> tuple[str, ...]:
-    return (streams.user(command.user_id),)
-
-
-def _decide_profile(command: user.ChangeProfile, states: States) -> Written:
-    name = streams.user(command.user_id)
-    return _at(name, user.decide_profile(states[name], command))
-
-
-def _decide_role(command: user.GrantRole, states: States) -> Written:
-    name = streams.user(command.user_id)
-    return _at(name, user.decide_role(states[name], command))
-
-
-def _decide_log_out(command: user.LogOutEverywhere, states: States) -> Written:
-    name = streams.user(command.user_id)
-    return _at(name, user.decide_log_out(states[name], command))
-
-
-def _session_only(command: Any) -> tuple[str, ...]:
-    return (streams.session(command.session_id),)
-
-
-def _decide_open(command: session.OpenSession, _states: States) -> Written:
-    return ((streams.session(command.session_id), session.decide_open(command)),)
-
-
-def _decide_rotate(command: session.RotateSession, states: States) -> Written:
-    name = streams.session(command.session_id)
-    return ((name, session.decide_rotate(states[name], command)),)
-
-
-def _decide_end(command: session.EndSession, states: States) -> Written:
-    name = streams.session(command.session_id)
-    return _at(name, session.decide_end(states[name]))
-
-
-USER = Service(
-    log="user",
-    categories={
-        "user": Category(user.UNKNOWN, user.evolve),
-        "email": Category(user.UNCLAIMED, user.evolve_claim),
-        "session": Category(session.NONE, session.evolve),
-    },
-    rules={
-        user.RegisterUser: Rule(_register_reads, _decide_register),
-        user.ChangeProfile: Rule(_user_only, _decide_profile),
-        user.GrantRole: Rule(_user_only, _decide_role),
-        user.LogOutEverywhere: Rule(_user_only, _decide_log_out),
-        session.OpenSession: Rule(_session_only, _decide_open),
-        session.RotateSession: Rule(_session_only, _decide_rotate),
-        session.EndSession: Rule(_session_only, _decide_end),
-    },
-)
-
 SERVICES = (USER, GOODS, INVENTORY, ORDER)
+
+__all__ = ["GOODS", "INVENTORY", "ORDER", "SERVICES", "USER"]

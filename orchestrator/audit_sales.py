@@ -1,7 +1,7 @@
 """Did every sale take, and every return give back, exactly its units, once?
 
     (nothing) --Sold--> SOLD --RolledBack--> RETURNED
-        |--SellRefused-----> REFUSED
+        |--SellRefused-----> REFUSED --RollbackBarred--> BARRED
         '--RollbackBarred--> BARRED
 
 Sold comes with one StockSold for each of its lines, RolledBack with one StockReturned, by the same command.
@@ -31,6 +31,7 @@ LEGAL: Final[Mapping[tuple[SaleStatus, type[SaleEvent]], SaleStatus]] = {
     (SaleStatus.NONE, SellRefused): SaleStatus.REFUSED,
     (SaleStatus.NONE, RollbackBarred): SaleStatus.BARRED,
     (SaleStatus.SOLD, RolledBack): SaleStatus.RETURNED,
+    (SaleStatus.REFUSED, RollbackBarred): SaleStatus.BARRED,
 }
 
 SAID: Final[Mapping[SaleStatus, str]] = {

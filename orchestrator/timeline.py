@@ -62,7 +62,11 @@ HEARD: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
     sale.RollbackBarred: (saga.SellUnanswered, saga.OrderCancelled),
     saga.ReturnConfirmed: (sale.RolledBack, sale.RollbackBarred),
 }
-"""What one service does because of what it heard of the other: it is told after that."""
+"""What one service does because of what it heard of the other: it is told after the first of that."""
+
+SHOPPING: Final = cart.CartReplaced | cart.CartLinePut | cart.CartLineRemoved
+CHECKOUT: Final = cart.CheckoutBegun | cart.CheckoutDropped | cart.CheckedOut
+"""What a user does to a cart, and what an order does to it."""
 
 BY_HAND: Final = "user-"
 """How a caller's name begins who is a person: what a person does waits for no message."""
@@ -84,7 +88,7 @@ def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
     for recorded in told:
         before = entries[-1].at if entries else recorded.cause.at
         seconds = max(0.0, (recorded.cause.at - before).total_seconds())
-        detail = _detail(recorded, moves) or (f"after {skipped} changes before" if skipped else "")
+        detail = _detail(recorded, moves) or _after(skipped)
         skipped = 0
         entries.append(_entry(recorded, owner, seconds, detail))
     return tuple(entries)
@@ -126,11 +130,11 @@ def _shopping(order_id: str, own: list[Recorded], known: list[Recorded]) -> tupl
     """The changes of the owner's cart that led to this order, and how many before those are left out."""
     started = next((e.position for e in own if isinstance(e.event, saga.OrderStarted)), 0)
     history = [event for event in known if event.originator_id == streams.cart(_owner(own))]
-    outs = [event for event in history if isinstance(event.event, cart.CheckedOut)]
-    emptied = max((event.position for event in outs if event.position < started), default=0)
-    changes = [event for event in history if emptied < event.position < started]
-    own_out = [event for event in outs if event.event.order_id == order_id]
-    return [*changes[-MAX_CART_ENTRIES:], *own_out], max(0, len(changes) - MAX_CART_ENTRIES)
+    before = [event for event in history if event.position < started]
+    emptied = max((e.position for e in before if isinstance(e.event, cart.CheckedOut)), default=0)
+    changes = [e for e in before if e.position > emptied and isinstance(e.event, SHOPPING)]
+    own_steps = [e for e in history if isinstance(e.event, CHECKOUT) and e.event.order_id == order_id]
+    return [*changes[-MAX_CART_ENTRIES:], *own_steps], max(0, len(changes) - MAX_CART_ENTRIES)
 
 
 def _by_cause(events: list[Recorded]) -> list[Recorded]:
@@ -138,7 +142,7 @@ def _by_cause(events: list[Recorded]) -> list[Recorded]:
     orders, sales = _log_of(events, sold=False), _log_of(events, sold=True)
     told: list[Recorded] = []
     while orders and sales:
-        waits = (_must_wait(orders[0], sales), _must_wait(sales[0], orders))
+        waits = (_must_wait(orders[0], told, sales), _must_wait(sales[0], told, orders))
         earlier = orders[0].cause.at <= sales[0].cause.at
         orders_next = not waits[0] if waits[0] != waits[1] else earlier
         told += _commit(orders if orders_next else sales)
@@ -158,11 +162,13 @@ def _log_of(events: list[Recorded], *, sold: bool) -> deque[Recorded]:
     return deque(sorted(own, key=lambda event: event.position))
 
 
-def _must_wait(recorded: Recorded, others: Iterable[Recorded]) -> bool:
-    """Whether it was caused by something that is not told yet."""
+def _must_wait(recorded: Recorded, told: Iterable[Recorded], others: Iterable[Recorded]) -> bool:
+    """Whether it was caused by something that is not told yet: of all that it could be, the first."""
     if recorded.cause.caller.startswith(BY_HAND):
         return False
-    return any(type(other.event) in HEARD.get(type(recorded.event), ()) for other in others)
+    causes = HEARD.get(type(recorded.event), ())
+    heard = any(type(other.event) in causes for other in told)
+    return not heard and any(type(other.event) in causes for other in others)
 
 
 def _is_sale(recorded: Recorded) -> bool:
@@ -207,6 +213,11 @@ def _detail(recorded: Recorded, moves: list[Recorded]) -> str:
     return _some(own) if isinstance(recorded.event, sale.Sold | sale.RolledBack) else ""
 
 
+def _after(skipped: int) -> str:
+    changes = "1 change" if skipped == 1 else f"{skipped} changes"
+    return f"after {changes} before" if skipped else ""
+
+
 def _some(parts: list[str]) -> str:
     more = len(parts) - MAX_DETAILS
     return "; ".join([*parts[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
@@ -231,14 +242,24 @@ def _short(short: tuple[Short, ...]) -> str:
     return _some([f"goods {s.goods_id}: {s.wanted} wanted, {s.available} on hand" for s in short])
 
 
+def _filled(event: cart.CartReplaced) -> str:
+    return f"Cart filled with {_count(event.lines)}" if event.lines else "Cart emptied"
+
+
+def _checked_out(event: cart.CheckedOut) -> str:
+    """Lines that the user changed meanwhile stay, and that may be all of them."""
+    if not event.lines:
+        return "The cart was changed meanwhile: nothing of it left"
+    return f"What was ordered left the cart: {_count(event.lines)}"
+
+
 def _denied(event: saga.SellDenied) -> str:
     return f"Order refused: {event.reason}" + (f" ({_short(event.short)})" if event.short else "")
 
 
 def _given_back(event: saga.ReturnConfirmed) -> str:
-    return (
-        "The stock is back" if event.returned else "There was no stock to give back"
-    ) + "; the end: closed"
+    stock = "The stock is back" if event.returned else "There was no stock to give back"
+    return f"{stock}; the end: closed"
 
 
 def _resent(event: saga.Resent) -> str:
@@ -246,12 +267,14 @@ def _resent(event: saga.Resent) -> str:
 
 
 WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
-    cart.CartReplaced: lambda e: f"Cart filled with {_count(e.lines)}",
+    cart.CartReplaced: _filled,
     cart.CartLinePut: lambda e: (
         f"Cart: {_units(e.nums)} of goods {e.goods_id}" + ("" if e.checked else ", not checked")
     ),
     cart.CartLineRemoved: lambda e: f"Cart: goods {e.goods_id} taken out",
-    cart.CheckedOut: lambda e: f"What was ordered left the cart: {_count(e.lines)}",
+    cart.CheckoutBegun: lambda e: f"Checkout begun: {_count(e.lines)}",
+    cart.CheckoutDropped: lambda _: "The cart's lines can be ordered again",
+    cart.CheckedOut: _checked_out,
     saga.OrderStarted: lambda e: (
         f"Order started: {_count(e.lines)}, amount {e.amount}; inventory to sell them"
     ),

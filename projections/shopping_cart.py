@@ -1,12 +1,15 @@
 """What does each user mean to buy? Read model `shopping_cart`, one row a line; an empty cart has no rows."""
 
 from datetime import datetime
-from typing import NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 from domain import cart
-from domain.cart import Cart, CartEvent, CartLine
+from domain.cart import Cart, CartLine, CartLinePut, CartLineRemoved, CartReplaced, CheckedOut
 from domain.recorded import Recorded
 from projections.projection import Projection, Table, key_of
+
+CHANGES: Final[frozenset[type[Any]]] = frozenset({CartReplaced, CartLinePut, CartLineRemoved, CheckedOut})
+"""What changes a cart's lines. That an order of them is under way, or is no more, leaves them as they are."""
 
 
 class ShoppingCartRow(NamedTuple):
@@ -48,7 +51,7 @@ TABLE = Table(
     name="shopping_cart",
     row=ShoppingCartRow,
     primary_key=("user_id", "goods_id"),
-    events=frozenset(get_args(CartEvent)),
+    events=CHANGES,
     evolve=evolve,
 )
 

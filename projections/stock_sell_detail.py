@@ -9,7 +9,7 @@ from projections.projection import Projection, Table, key_of
 
 
 class StockSellDetailRow(NamedTuple):
-    """`detail`: what was sold, returned or refused; empty when a Rollback came first."""
+    """`detail`: what was sold, returned or refused; empty once a Rollback has barred the order id."""
 
     order_id: int
     status: int

@@ -123,10 +123,10 @@ CREATE TABLE IF NOT EXISTS {schema}.order_saga (
     next_try_at timestamptz,
     last_error text
 ) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
--- Pages of sagas in one step, of all that are under way, and what the watchdog looks for. Those that have
--- ended are in none of the last two, so both stay small.
+-- Pages of sagas in one step, of those that owe something, and what the watchdog looks for. Those that owe nothing
+-- and wait for nothing are in neither of the last two, so both stay small.
 CREATE INDEX IF NOT EXISTS order_saga_in_step ON {schema}.order_saga (step, since, order_id);
 CREATE INDEX IF NOT EXISTS order_saga_under_way ON {schema}.order_saga (since, order_id)
-    WHERE step NOT IN ('PAID', 'REFUSED', 'CLOSED');
+    WHERE owes IS NOT NULL;
 CREATE INDEX IF NOT EXISTS order_saga_waking ON {schema}.order_saga (next_try_at)
     WHERE next_try_at IS NOT NULL;

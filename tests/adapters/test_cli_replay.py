@@ -9,26 +9,29 @@ import typer
 from typer.testing import CliRunner, Result
 
 from adapters import cli_audit, cli_replay
-from adapters.order_story import timeline_of
-from domain.services import INVENTORY, USER
+from adapters.order_story import read_story, timeline_of
+from domain.cart import CartLine, ReplaceCart
+from domain.services import INVENTORY, ORDER, USER
 from domain.stock import StockReturned
 from domain.user import RegisterUser, Role
+from orchestrator.timeline import timeline
 from tests.adapters.stored_history import append, store
-from tests.shop_history import START, ShopHistory
+from tests.shop_history import SELL_DEADLINE, START, ShopHistory
 
 PAID_ORDER = """\
 Order 1   user 7   amount 849 (minor units)   paid   saga PAID
-2026-11-23 14:00:04 0.000 s customer 7 Cart filled with 2 goods, 4 units order=1 cmd-5
+2026-11-23 14:00:04 0.000 s customer 7 Cart filled with 2 goods, 4 units order=1
 2026-11-23 14:00:05 1.000 s customer 7 Order started: 2 goods, 4 units, amount 849; inventory to sell them\
- order=2 cmd-6
+ order=2
+2026-11-23 14:00:05 0.000 s customer 7 Checkout begun: 2 goods, 4 units order=3
 2026-11-23 14:00:06 1.000 s order saga Inventory sold 2 goods, 4 units\
- goods 12: 3, now 7 on hand; goods 13: 1, now 9 on hand inventory=3 cmd-7
+ goods 12: 3, now 7 on hand; goods 13: 1, now 9 on hand inventory=3
 2026-11-23 14:00:07 1.000 s inventory The stock is sold; payment awaited until 2026-11-23 14:30:07 UTC\
- order=3 cmd-8
-2026-11-23 14:00:07 0.000 s inventory Order placed: 2 goods, 4 units, amount 849 order=4 cmd-8
-2026-11-23 14:00:07 0.000 s inventory What was ordered left the cart: 2 goods, 4 units order=5 cmd-8
-2026-11-23 14:00:08 1.000 s user 3 Paid 849 by alipay, trade T-1 order=6 cmd-9
-2026-11-23 14:00:08 0.000 s user 3 The end: paid order=7 cmd-9
+ order=4
+2026-11-23 14:00:07 0.000 s inventory Order placed: 2 goods, 4 units, amount 849 order=5
+2026-11-23 14:00:07 0.000 s inventory What was ordered left the cart: 2 goods, 4 units order=6
+2026-11-23 14:00:08 1.000 s user 3 Paid 849 by alipay, trade T-1 order=7
+2026-11-23 14:00:08 0.000 s user 3 The end: paid order=8
 """
 
 
@@ -84,7 +87,35 @@ def test_replay_order_as_json_has_the_same_story() -> None:
     story = json.loads(tillroll("replay", "order", "2", "--json").stdout)
     assert (story["order_id"], story["step"], story["status"]) == ("2", "SELLING", "NONE")
     assert story["waiting"]["since"] == "2026-11-23T14:00:10Z"
-    assert [entry["event"] for entry in story["entries"]] == ["CartReplaced", "OrderStarted"]
+    assert [entry["event"] for entry in story["entries"]] == [
+        "CartReplaced",
+        "OrderStarted",
+        "CheckoutBegun",
+    ]
+
+
+def test_a_story_from_the_logs_is_the_story_of_all_events_whatever_way_the_order_ended(
+    shop: ShopHistory, fresh_database: str
+) -> None:
+    shop.placed("3", [(12, 99)])
+    shop.placed("4", [(12, 1)])
+    shop.cancelled("4")
+    shop.rolled_back("4")
+    for order_id in ("5", "6"):
+        shop.started(order_id, [(13, 1)])
+        shop.cancelled(order_id)
+        shop.rolled_back(order_id)
+    shop.started("7", [(13, 1)])
+    shop.tell(ORDER, ReplaceCart(7, (CartLine(13, 2, checked=True),)), "user-7")
+    shop.now += SELL_DEADLINE
+    shop.given_up("7")
+    shop.rolled_back("7")
+    dsns = store(shop, fresh_database)
+    everything = [recorded for log in shop.logs.values() for recorded in log]
+    for order_id in ("1", "2", "3", "4", "5", "6", "7"):
+        story = read_story(dsns, order_id)
+        assert story is not None
+        assert story.entries == timeline(order_id, everything)
 
 
 async def test_timeline_of_gives_times_and_none_for_an_unknown_order(dsns: dict[str, str]) -> None:

@@ -13,14 +13,16 @@ from psycopg import conninfo
 from adapters.postgres_projection import EventNotApplied, PostgresProjection
 from adapters.postgres_read_schema import create_read_tables
 from adapters.postgres_read_tables import table_rows
-from domain.cart import CartLine, PutCartLine
+from domain.cart import CartLine, CheckoutDropped, PutCartLine
 from domain.goods import CreateGoods
 from domain.limits import MAX_LINES
+from domain.saga import SellDenied
 from domain.services import GOODS, INVENTORY, ORDER
 from domain.stock import SetInv
 from projections import PROJECTIONS
 from projections.order_info import ORDER_INFO
 from projections.order_saga import ORDER_SAGA
+from projections.shopping_cart import SHOPPING_CART
 from tests.adapters.read_side import (
     assert_same_as_fold,
     busy_shop,
@@ -73,6 +75,22 @@ def test_gaps_between_positions_are_passed(logs: str) -> None:
     with live(ORDER_SAGA, logs) as running:
         assert [running.advance(1), running.advance(2)] == [1, 2]
         assert running.position == 3000
+
+
+def test_events_that_change_no_row_are_passed(logs: str) -> None:
+    """A cart whose order is under way, and then is refused, stays as it is."""
+    shop = ShopHistory()
+    shop.stocked(11, units=1)
+    shop.started("901", [(11, 2)])
+    filled = folded(SHOPPING_CART, shop)
+    shop.sold("901")
+    assert [type(one.event) for one in shop.logs["order"]][-2:] == [SellDenied, CheckoutDropped]
+    store(logs, shop)
+    with live(SHOPPING_CART, logs) as running:
+        while running.advance(2):
+            pass
+        assert running.position == len(shop.logs["order"])
+    assert list(table_rows(logs, "read", SHOPPING_CART)) == filled
 
 
 def test_rows_and_position_are_one_commit(logs: str) -> None:

@@ -136,13 +136,20 @@ async def test_what_is_paid_late_is_shown_as_refund_due(fresh_database: str) -> 
 # sagas and users
 
 
-async def test_sagas_under_way_are_shown_longest_in_their_step_first(queries: Queries) -> None:
-    items = await all_pages(lambda cursor: queries.sagas_page(None, None, 4, cursor))
+async def test_sagas_that_owe_something_are_shown_longest_in_their_step_first(queries: Queries) -> None:
+    items = await all_pages(lambda cursor: queries.sagas_page(None, None, 2, cursor))
     since = [item["since"] for item in items]
     assert since == sorted(since)
-    assert {item["order_id"] for item in items} == {
-        str(order_id) for order_id in ORDERS if order_id not in PAID
-    } | {"950"}
+    assert {item["order_id"]: item["owes"] for item in items} == {
+        **{str(order_id): "Rollback" for order_id in CLOSED},
+        "950": "Sell",
+    }
+
+
+async def test_sagas_that_wait_for_their_payment_owe_nothing_and_are_found_by_step(queries: Queries) -> None:
+    items = await all_pages(lambda cursor: queries.sagas_page("AWAITING_PAYMENT", None, 4, cursor))
+    assert {int(item["order_id"]) for item in items} == set(ORDERS) - set(PAID) - set(CLOSED)
+    assert {item["owes"] for item in items} == {None}
 
 
 async def test_sagas_are_found_by_step_and_age(queries: Queries) -> None:

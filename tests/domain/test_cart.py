@@ -16,14 +16,18 @@ from domain.cart import (
     CartReplaced,
     ChangeCartLine,
     CheckedOut,
+    CheckoutBegun,
+    CheckoutDropped,
     PutCartLine,
     RemoveCartLine,
     ReplaceCart,
+    begin_checkout,
     decide,
     evolve,
+    finish_checkout,
 )
 from domain.limits import MAX_LINES
-from domain.refusals import NoSuchCartLine, TooManyLines
+from domain.refusals import NoSuchCartLine, OrderUnderWay, TooManyLines
 from domain.sale import Line
 
 MUGS = CartLine(12, 2, checked=True)
@@ -124,6 +128,99 @@ def test_a_checkout_takes_the_ordered_units_and_leaves_what_was_put_in_meanwhile
 
 def test_a_checkout_of_more_than_is_left_leaves_nothing() -> None:
     assert evolve(CART, CheckedOut("7", (Line(12, 9),))) == Cart((CUPS,))
+
+
+# an order under way
+
+UNITS = (Line(12, 2),)
+UNDER_WAY = evolve(CART, CheckoutBegun("7", UNITS))
+
+
+def changed(cart: Cart, *commands: CartCommand) -> Cart:
+    for command in commands:
+        for event in decide(cart, command):
+            cart = evolve(cart, event)
+    return cart
+
+
+def test_lines_that_are_being_ordered_stay_in_the_cart() -> None:
+    assert Cart(CART.lines, "7", UNITS) == UNDER_WAY
+
+
+def test_lines_that_are_being_ordered_cannot_be_ordered_twice_and_the_order_is_named() -> None:
+    with pytest.raises(OrderUnderWay) as refusal:
+        begin_checkout(UNDER_WAY, "8", (*UNITS, Line(13, 1)))
+    assert refusal.value.facts == {"order_id": "7"}
+    assert refusal.value.name == "order-under-way"
+
+
+def test_other_lines_can_be_ordered_meanwhile() -> None:
+    assert begin_checkout(UNDER_WAY, "8", (Line(13, 1),)) == CheckoutBegun("8", (Line(13, 1),))
+
+
+@pytest.mark.parametrize(
+    ("commands", "left"),
+    [
+        ((), (CUPS,)),
+        ((PutCartLine(7, CartLine(14, 1, checked=True)),), (CUPS, CartLine(14, 1, checked=True))),
+        ((ChangeCartLine(7, 12, nums=5),), (CartLine(12, 5, checked=True), CUPS)),
+        ((ChangeCartLine(7, 12, checked=False),), (CartLine(12, 2, checked=False), CUPS)),
+        ((ChangeCartLine(7, 12, nums=5), ChangeCartLine(7, 12, nums=2)), (MUGS, CUPS)),
+        ((RemoveCartLine(7, 12),), (CUPS,)),
+        ((RemoveCartLine(7, 12), PutCartLine(7, MUGS)), (CUPS, MUGS)),
+        ((ReplaceCart(7, (CartLine(12, 9, checked=True),)),), (CartLine(12, 9, checked=True),)),
+        ((ReplaceCart(7, ()), ReplaceCart(7, (MUGS,))), (MUGS,)),
+        ((ReplaceCart(7, ()),), ()),
+    ],
+    ids=[
+        "untouched",
+        "put",
+        "more",
+        "unchecked",
+        "there and back",
+        "removed",
+        "again",
+        "new",
+        "same",
+        "none",
+    ],
+)
+def test_only_what_the_user_left_alone_leaves_the_cart(
+    commands: tuple[CartCommand, ...], left: tuple[CartLine, ...]
+) -> None:
+    cart = changed(UNDER_WAY, *commands)
+
+    assert evolve(cart, finish_checkout(cart, "7")) == Cart(left)
+
+
+@pytest.mark.parametrize(
+    "command", [PutCartLine(7, MUGS), ChangeCartLine(7, 12, nums=2), ReplaceCart(7, CART.lines)]
+)
+def test_saying_again_what_is_in_the_cart_does_not_take_it_from_the_order(command: CartCommand) -> None:
+    assert decide(UNDER_WAY, command) == ()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [ChangeCartLine(7, 12, nums=3), RemoveCartLine(7, 12), ReplaceCart(7, (MUGS,))],
+)
+def test_changed_lines_can_be_ordered_before_the_first_order_is_decided(command: CartCommand) -> None:
+    cart = changed(UNDER_WAY, command)
+
+    assert begin_checkout(cart, "8", UNITS) == CheckoutBegun("8", UNITS)
+
+
+def test_an_order_that_is_not_placed_gives_its_lines_free() -> None:
+    cart = evolve(UNDER_WAY, CheckoutDropped("7"))
+
+    assert cart == CART
+    assert begin_checkout(cart, "8", UNITS) == CheckoutBegun("8", UNITS)
+
+
+def test_the_end_of_another_order_leaves_the_one_under_way_alone() -> None:
+    assert evolve(UNDER_WAY, CheckoutDropped("6")) == UNDER_WAY
+    assert evolve(UNDER_WAY, CheckedOut("6", (Line(13, 1),))) == Cart((MUGS,), "7", UNITS)
+    assert finish_checkout(UNDER_WAY, "6") == CheckedOut("6", ())
 
 
 # against a dict

@@ -52,6 +52,8 @@ FIRST_NAMES = {
     "SessionOpened",
     "SessionRotated",
     "SessionEnded",
+    "CheckoutBegun",
+    "CheckoutDropped",
 }
 
 

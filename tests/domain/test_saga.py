@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from domain.cart import Cart, CartLine, CheckedOut
+from domain.cart import Cart, CartLine, CheckedOut, CheckoutBegun
 from domain.limits import MAX_AMOUNT, MAX_LINES, MAX_NUMS, MAX_PRICE
 from domain.order import Contact, Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
 from domain.refusals import (
@@ -19,6 +19,7 @@ from domain.refusals import (
     IdTaken,
     NoSuchOrder,
     OrderAlreadyClosed,
+    OrderUnderWay,
     Refusal,
     Short,
 )
@@ -324,11 +325,25 @@ def one_line(nums: int, price: int) -> tuple[Cart, StartOrder]:
 
 
 def test_an_order_starts_with_the_checked_lines_at_the_prices_of_now() -> None:
-    assert decide_start(NEW, CART, start()) == STARTED
+    assert decide_start(NEW, CART, start()) == (STARTED, CheckoutBegun("7", UNITS))
 
 
 def test_offers_of_goods_that_are_not_checked_are_left_out() -> None:
-    assert decide_start(NEW, CART, start((*OFFERS, Offer(14, "pot", 1, for_sale=True)))) == STARTED
+    started = decide_start(NEW, CART, start((*OFFERS, Offer(14, "pot", 1, for_sale=True))))
+
+    assert started == (STARTED, CheckoutBegun("7", UNITS))
+
+
+def test_lines_that_another_order_has_under_way_are_refused_and_it_is_named() -> None:
+    with pytest.raises(OrderUnderWay) as refusal:
+        decide_start(NEW, replace(CART, order_id="6", under_way=UNITS[1:]), start())
+    assert refusal.value.facts == {"order_id": "6"}
+
+
+def test_lines_that_the_user_changed_since_another_order_began_are_ordered() -> None:
+    cart = replace(CART, order_id="6", under_way=(Line(14, 5),))
+
+    assert decide_start(NEW, cart, start()) == (STARTED, CheckoutBegun("7", UNITS))
 
 
 @pytest.mark.parametrize("cart", [Cart(), Cart((CartLine(12, 2, checked=False),))])
@@ -360,7 +375,10 @@ def test_an_order_id_starts_once(step: Step) -> None:
 def test_an_amount_up_to_63_bits_is_accepted(nums: int, price: int) -> None:
     cart, command = one_line(nums, price)
 
-    assert decide_start(NEW, cart, command).amount == nums * price
+    started, begun = decide_start(NEW, cart, command)
+
+    assert started.amount == nums * price
+    assert begun.lines == (Line(12, nums),)
 
 
 @pytest.mark.parametrize(
@@ -388,11 +406,32 @@ CONFIRM = ConfirmSell("7", AT, PAY_BEFORE)
 PLACED = Placed("7", 3, LINES, 600, CONTACT, AT, PAY_BEFORE)
 
 
+UNDER_WAY = replace(CART, order_id="7", under_way=UNITS)
+
+
 def test_sold_places_the_order_and_checks_out_the_cart_in_one_commit() -> None:
-    assert decide_confirm_sell(saga_in(Step.SELLING), CONFIRM) == (
+    assert decide_confirm_sell(saga_in(Step.SELLING), UNDER_WAY, CONFIRM) == (
         SellConfirmed(PAY_BEFORE),
         OrderPlaced(PLACED),
         CheckedOut("7", UNITS),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cart", "leaving"),
+    [
+        (replace(UNDER_WAY, under_way=UNITS[1:]), UNITS[1:]),
+        (replace(UNDER_WAY, under_way=()), ()),
+        (replace(UNDER_WAY, order_id="8"), ()),
+        (CART, ()),
+    ],
+    ids=["one line changed", "all lines changed", "another order", "replaced"],
+)
+def test_an_order_is_placed_whole_whatever_became_of_the_cart(cart: Cart, leaving: tuple[Line, ...]) -> None:
+    assert decide_confirm_sell(saga_in(Step.SELLING), cart, CONFIRM) == (
+        SellConfirmed(PAY_BEFORE),
+        OrderPlaced(PLACED),
+        CheckedOut("7", leaving),
     )
 
 
@@ -412,7 +451,7 @@ def test_a_confirmed_return_says_whether_anything_came_back(returned: bool) -> N
 
 @pytest.mark.parametrize("step", set(Step) - {Step.SELLING})
 def test_a_late_or_repeated_answer_to_the_sell_records_nothing(step: Step) -> None:
-    assert decide_confirm_sell(saga_in(step), CONFIRM) is None
+    assert decide_confirm_sell(saga_in(step), UNDER_WAY, CONFIRM) is None
     assert decide_deny_sell(saga_in(step), DenySell("7", "stock-short", SHORT)) is None
     assert decide_give_up(saga_in(step), GiveUpSelling("7", PAY_BEFORE)) is None
 

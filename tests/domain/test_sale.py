@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.refusals import AlreadyReturned, SaleDiffers, Short
+from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers, Short
 from domain.sale import (
     NONE,
     Line,
@@ -82,6 +82,23 @@ def test_a_repeated_sell_is_the_same_however_its_lines_are_split() -> None:
     assert decide_sell(SOLD, STOCKS, split) == ()
 
 
+@pytest.mark.parametrize("sale", [SOLD, REFUSED])
+def test_a_repeated_sell_is_the_same_in_whatever_order_its_lines_come(sale: Sale) -> None:
+    assert decide_sell(sale, STOCKS, Sell("7", LINES[::-1])) == ()
+
+
+@pytest.mark.parametrize("sale", [NONE, SOLD, REFUSED, RETURNED, BARRED])
+@pytest.mark.parametrize("nums", [0, -1, -(2**31)])
+def test_less_than_one_unit_is_refused_whatever_was_decided_before(sale: Sale, nums: int) -> None:
+    with pytest.raises(NoUnits):
+        decide_sell(sale, STOCKS, Sell("7", (Line(12, 2), Line(13, nums))))
+
+
+def test_less_than_one_unit_is_refused_even_where_its_goods_come_to_more() -> None:
+    with pytest.raises(NoUnits):
+        decide_sell(NONE, STOCKS, Sell("7", (Line(12, 4), Line(12, -1))))
+
+
 def test_a_refused_sell_stays_refused_when_stock_has_come() -> None:
     assert decide_sell(REFUSED, {12: Stock(99, 1), 13: Stock(99, 1)}, Sell("7", LINES)) == ()
 
@@ -107,9 +124,18 @@ def test_a_rollback_gives_back_what_the_recorded_sell_took() -> None:
     )
 
 
-@pytest.mark.parametrize("sale", [RETURNED, REFUSED, BARRED])
+@pytest.mark.parametrize("sale", [RETURNED, BARRED])
 def test_nothing_is_given_back_that_was_not_taken_or_is_back_already(sale: Sale) -> None:
     assert decide_rollback(sale, STOCKS, Rollback("7")) == ()
+
+
+def test_a_rollback_after_a_refusal_gives_nothing_back_and_bars_the_order_id() -> None:
+    assert decide_rollback(REFUSED, STOCKS, Rollback("7")) == (("sale-7", RollbackBarred()),)
+
+    barred = evolve(REFUSED, RollbackBarred())
+    assert barred == BARRED
+    with pytest.raises(AlreadyReturned):
+        decide_sell(barred, {12: Stock(99, 1), 13: Stock(99, 1)}, Sell("7", LINES))
 
 
 def test_a_rollback_before_its_sell_leaves_a_tombstone_that_refuses_the_late_sell() -> None:
@@ -132,6 +158,7 @@ def test_an_empty_order_is_sold_and_takes_nothing() -> None:
         (NONE, SellRefused(LINES, (Short(13, 1, 0),)), REFUSED),
         (SOLD, RolledBack(LINES), RETURNED),
         (NONE, RollbackBarred(), BARRED),
+        (REFUSED, RollbackBarred(), BARRED),
     ],
 )
 def test_each_event_leads_to_its_status(before: Sale, event: SaleEvent, after: Sale) -> None:

@@ -7,18 +7,32 @@ from typing import Any
 import pytest
 
 from domain import saga, sale, user
-from domain.cart import CheckedOut
+from domain.cart import (
+    CartLine,
+    CartReplaced,
+    ChangeCartLine,
+    CheckedOut,
+    CheckoutBegun,
+    CheckoutDropped,
+    ReplaceCart,
+)
 from domain.order import Contact, OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, PayOrder, RefundDue
-from domain.refusals import NoSuchGoods
+from domain.refusals import NoSuchGoods, OrderUnderWay
 from domain.saga import (
     CancelOrder,
     ConfirmSell,
+    DenySell,
+    GiveUpSelling,
     LapsePayment,
+    Offer,
     OrderCancelled,
     OrderStarted,
     PaymentLapsed,
     PaymentTaken,
     SellConfirmed,
+    SellDenied,
+    SellUnanswered,
+    StartOrder,
 )
 from domain.sale import Line, Rollback, Sell
 from domain.service import Service, Written
@@ -31,6 +45,8 @@ PAY_BEFORE = AT + timedelta(minutes=30)
 STARTED = OrderStarted(
     "7", 3, (OrderLine(12, "mug", 250, 2),), 500, Contact("1 High Street", "Ann", "07700", "N1"), AT, AT
 )
+FILLED = CartReplaced((CartLine(12, 2, checked=True),))
+BEGUN = CheckoutBegun("7", (Line(12, 2),))
 PAYMENT = Payment("alipay", "T-1", 500, AT)
 
 
@@ -50,8 +66,9 @@ def folded(service: Service, stream: str, *events: Any) -> Any:
 
 
 def order_states(*written: tuple[str, Any]) -> dict[str, Any]:
+    """Order 7 of user 3 is under way with all of the cart, and then this was written."""
     states: dict[str, Any] = {}
-    for stream, event in (("saga-7", STARTED), *written):
+    for stream, event in (("cart-3", FILLED), ("saga-7", STARTED), ("cart-3", BEGUN), *written):
         states[stream] = ORDER.evolve(stream, states.get(stream, ORDER.initial(stream)), event)
     return states
 
@@ -65,6 +82,80 @@ def test_sold_writes_saga_order_and_cart_in_one_commit() -> None:
         ("order-7", OrderPlaced),
         ("cart-3", CheckedOut),
     ]
+
+
+def start(order_id: str) -> StartOrder:
+    offers = (Offer(12, "mug", 250, for_sale=True),)
+    return StartOrder(order_id, 3, offers, STARTED.contact, AT, STARTED.sell_before)
+
+
+def test_a_start_writes_saga_and_cart_in_one_commit() -> None:
+    assert decided(ORDER, start("7"), {"cart-3": folded(ORDER, "cart-3", FILLED)}) == (
+        ("saga-7", STARTED),
+        ("cart-3", BEGUN),
+    )
+
+
+def test_a_second_order_of_the_same_cart_is_refused_until_the_first_is_decided() -> None:
+    with pytest.raises(OrderUnderWay) as refusal:
+        decided(ORDER, start("8"), order_states())
+    assert refusal.value.facts == {"order_id": "7"}
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        (DenySell("7", "stock-short", ()), SellDenied("stock-short", ())),
+        (GiveUpSelling("7", AT), SellUnanswered()),
+        (CancelOrder("7"), OrderCancelled()),
+    ],
+    ids=["denied", "given up", "cancelled"],
+)
+class TestAnOrderThatIsNotPlaced:
+    def test_releases_its_lines_in_the_same_commit(self, command: Any, event: Any) -> None:
+        written = decided(ORDER, command, order_states())
+
+        assert written == (("saga-7", event), ("cart-3", CheckoutDropped("7")))
+        assert decided(ORDER, start("8"), order_states(*written))[1][0] == "cart-3"
+
+    def test_leaves_a_replaced_cart_alone(self, command: Any, event: Any) -> None:
+        states = order_states(("cart-3", CartReplaced((CartLine(13, 1, checked=True),))))
+
+        assert decided(ORDER, command, states) == (("saga-7", event),)
+
+    def test_leaves_lines_alone_that_are_under_way_for_the_next_order(self, command: Any, event: Any) -> None:
+        states = order_states(("cart-3", FILLED), ("cart-3", CheckoutBegun("8", BEGUN.lines)))
+
+        assert decided(ORDER, command, states) == (("saga-7", event),)
+
+    def test_is_decided_once(self, command: Any, event: Any) -> None:
+        states = order_states(("saga-7", event), ("cart-3", CheckoutDropped("7")), ("cart-3", BEGUN))
+
+        assert decided(ORDER, command, states) == ()
+
+
+def test_a_cart_replaced_while_its_order_is_under_way_keeps_the_new_lines() -> None:
+    shop = ShopHistory()
+    shop.stocked(12, 5)
+    shop.stocked(13, 5)
+    shop.started("7", [(12, 2), (13, 1)])
+    new = (CartLine(12, 4, checked=True), CartLine(13, 1, checked=True))
+    shop.tell(ORDER, ReplaceCart(7, new))
+    shop.sold("7")
+
+    assert shop.state(ORDER, "cart-7").lines == new
+    assert shop.state(ORDER, "saga-7").step is saga.Step.AWAITING_PAYMENT
+
+
+def test_a_line_changed_while_its_order_is_under_way_stays_and_the_others_leave() -> None:
+    shop = ShopHistory()
+    shop.stocked(12, 5)
+    shop.stocked(13, 5)
+    shop.started("7", [(12, 2), (13, 1)])
+    shop.tell(ORDER, ChangeCartLine(7, 12, nums=3))
+    shop.sold("7")
+
+    assert shop.state(ORDER, "cart-7").lines == (CartLine(12, 3, checked=True),)
 
 
 def test_a_payment_pays_the_order_and_moves_the_saga_in_one_commit() -> None:
@@ -95,8 +186,11 @@ def test_a_cancel_closes_the_order_and_moves_the_saga_in_one_commit() -> None:
     )
 
 
-def test_a_cancel_before_the_sale_is_known_moves_the_saga_only() -> None:
-    assert decided(ORDER, CancelOrder("7"), order_states()) == (("saga-7", OrderCancelled()),)
+def test_a_cancel_before_the_sale_is_known_closes_no_order() -> None:
+    assert decided(ORDER, CancelOrder("7"), order_states()) == (
+        ("saga-7", OrderCancelled()),
+        ("cart-3", CheckoutDropped("7")),
+    )
 
 
 def test_payment_and_close_write_the_same_streams_so_one_of_them_comes_first() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from domain.refusals import AlreadyReturned, NoSuchGoods, SaleDiffers, StockShort
+from domain.refusals import AlreadyReturned, NoSuchGoods, NoUnits, SaleDiffers, StockShort
 from domain.sale import Line, Rollback, RollbackBarred, RolledBack, Sell, SellRefused, Sold
 from domain.services import INVENTORY
 from domain.stock import AdjustStock, SetInv, StockAdjusted, StockReturned, StockSet, StockSold
@@ -69,7 +69,7 @@ class StockAndSales(RuleBasedStateMachine):
         if outcome in ("returned", "barred"):
             with pytest.raises(AlreadyReturned):
                 self.tell(Sell(order_id, lines))
-        elif outcome != "new" and list(before.items()) != list(wanted.items()):
+        elif outcome != "new" and before != wanted:
             with pytest.raises(SaleDiffers):
                 self.tell(Sell(order_id, lines))
         elif outcome != "new":
@@ -82,12 +82,17 @@ class StockAndSales(RuleBasedStateMachine):
             assert self.tell(Sell(order_id, lines)) == [SellRefused]
             self.orders[order_id] = ("refused", wanted)
 
+    @rule(order_id=order_ids, line=st.builds(Line, goods_ids, st.integers(-3, 0)), lines=some_lines)
+    def sell_less_than_one(self, order_id: str, line: Line, lines: tuple[Line, ...]) -> None:
+        with pytest.raises(NoUnits):
+            self.tell(Sell(order_id, (*lines, line)))
+
     @rule(order_id=order_ids)
     def roll_back(self, order_id: str) -> None:
         outcome, taken = self.orders.get(order_id, ("new", Counter()))
-        if outcome == "new":
+        if outcome in ("new", "refused"):
             assert self.tell(Rollback(order_id)) == [RollbackBarred]
-            self.orders[order_id] = ("barred", taken)
+            self.orders[order_id] = ("barred", Counter())
         elif outcome == "sold":
             assert self.tell(Rollback(order_id)) == [RolledBack, *[StockReturned] * len(taken)]
             self.on_hand.update(taken)

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from domain import streams
-from domain.cart import CartLine, CartReplaced
+from domain.cart import CartLine, CartReplaced, CheckoutBegun
 from domain.order import OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, Placed
 from domain.recorded import Cause
 from domain.saga import DenySell, OrderStarted, PaymentTaken, SellConfirmed
-from domain.sale import Line, Rollback, RolledBack, Sell, SellRefused, Sold
+from domain.sale import Line, Rollback, RollbackBarred, RolledBack, Sell, SellRefused, Sold
 from domain.services import INVENTORY, ORDER
 from domain.stock import AdjustStock, StockAdjusted, StockReturned, StockSet, StockSold
 from orchestrator.audit import Finding, walk
@@ -20,7 +20,7 @@ from orchestrator.audit_sagas import SagasMoveLegally
 from orchestrator.audit_sales import SalesMoveTheirStock
 from orchestrator.audit_stock import StockAddsUp
 from orchestrator.audit_streams import LogIsWhole
-from tests.shop_history import CONTACT, PAYMENT_WINDOW, START, ShopHistory
+from tests.shop_history import CONTACT, PAYMENT_WINDOW, SELL_DEADLINE, START, ShopHistory
 
 
 def audited(shop: ShopHistory, moving: tuple[str, ...] = ()) -> list[Finding]:
@@ -163,6 +163,36 @@ def test_a_refusal_after_a_sale_is_found(shop: ShopHistory) -> None:
     assert told(audited(shop)) == [("sales", "order 1", place)]
 
 
+@pytest.mark.parametrize("order_id", ["2", "6"], ids=["ended", "given up"])
+def test_a_refused_sale_that_is_barred_afterwards_is_clean(shop: ShopHistory, order_id: str) -> None:
+    shop.started("6", [(12, 30)])
+    shop.tell(INVENTORY, Sell("6", (Line(12, 30),)), "order-saga")
+    shop.now += SELL_DEADLINE
+    shop.given_up("6")
+    shop.rolled_back("6")
+    shop.tell(INVENTORY, Rollback(order_id), "user-3")
+    assert audited(shop) == []
+
+
+@pytest.mark.parametrize("order_id", ["1", "3", "4"], ids=["sold", "returned", "barred"])
+def test_a_bar_where_no_refusal_was_is_found(shop: ShopHistory, order_id: str) -> None:
+    place = shop.plant(INVENTORY, f"sale-{order_id}", RollbackBarred())
+    assert ("sales", f"order {order_id}", place) in told(audited(shop))
+
+
+def test_a_sale_after_a_refusal_was_barred_is_found(shop: ShopHistory) -> None:
+    shop.tell(INVENTORY, Rollback("2"), "user-3")
+    place = shop.plant(INVENTORY, "sale-2", Sold(()))
+    assert ("sales", "order 2", place) in told(audited(shop))
+
+
+def test_a_checkout_in_the_stream_of_an_order_is_found(shop: ShopHistory) -> None:
+    place = shop.plant(ORDER, "cart-8", CheckoutBegun("5", (Line(13, 2),)))
+    planted = shop.logs["order"].pop()
+    shop.logs["order"].append(replace(planted, originator_id="order-8"))
+    assert told(audited(shop)) == [("log order", "order-8", place)]
+
+
 # orders
 
 
@@ -190,8 +220,9 @@ def test_a_sale_without_an_order_is_found(shop: ShopHistory) -> None:
 def test_a_sale_for_a_refused_order_is_found(shop: ShopHistory) -> None:
     shop.tell(INVENTORY, Sell("6", (Line(12, 1),)), "order-saga")
     shop.started("6", [(12, 1)])
+    denied = last_position(shop, "order") + 1
     shop.tell(ORDER, DenySell("6", "stock-short", ()), "inventory")
-    assert told(audited(shop)) == [("orders and sales", "order 6", last_position(shop, "order"))]
+    assert told(audited(shop)) == [("orders and sales", "order 6", denied)]
 
 
 def test_an_order_that_was_refused_because_of_a_sale_by_hand_is_clean(shop: ShopHistory) -> None:

@@ -57,6 +57,8 @@ def take(shop: ShopHistory, step: tuple[str, str, tuple[tuple[int, int], ...]]) 
             shop.tell(INVENTORY, Sell(order_id, sold), "order-saga")
         case "rollback" if saga.reason is not None and saga.step in ("ROLLING_BACK", "CLOSED"):
             shop.tell(INVENTORY, Rollback(order_id), "order-saga")
+        case "rollback" if saga.step == "REFUSED":
+            shop.tell(INVENTORY, Rollback(order_id), "user-3")
         case "returned" if saga.step in ("ROLLING_BACK", "CLOSED"):
             shop.rolled_back(order_id)
         case "set":

@@ -13,8 +13,8 @@ from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
 from domain.key import KeyUse
 from domain.order import Contact, OrderStatus
 from domain.recorded import Cause, Recorded
-from domain.refusals import CartChanged, CartEmpty, GoodsUnavailable, KeyReused, Short
-from domain.saga import CancelOrder, OrderStarted, Step
+from domain.refusals import CartChanged, CartEmpty, GoodsUnavailable, KeyReused, OrderUnderWay, Short
+from domain.saga import CancelOrder, Offer, OrderStarted, StartOrder, Step
 from domain.services import GOODS, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.ledger import Ledger
@@ -171,6 +171,64 @@ async def test_goods_no_longer_for_sale_are_named_and_nothing_recorded(counter: 
         await counter.place()
     assert refusal.value.facts == {"missing": (1,)}
     assert counter.started == []
+
+
+async def test_a_second_order_of_the_same_cart_is_refused_and_the_first_is_named(counter: Counter) -> None:
+    counter.answer = None
+    await counter.place(wait_s=0.01)
+    with pytest.raises(OrderUnderWay) as refusal:
+        await counter.place()
+    assert refusal.value.facts == {"order_id": "100"}
+    assert counter.started == ["100"]
+
+
+async def test_ten_starts_of_one_cart_at_once_give_one_order(counter: Counter) -> None:
+    counter.answer = None
+    starts = (counter.place(wait_s=0.01) for _ in range(10))
+    answers = await asyncio.gather(*starts, return_exceptions=True)
+
+    (placing,) = [one for one in answers if isinstance(one, Placing)]
+    refused = [one.facts for one in answers if isinstance(one, OrderUnderWay)]
+    assert refused == [{"order_id": placing.order_id}] * 9
+    assert counter.started == [placing.order_id]
+
+
+async def test_ten_starts_of_one_cart_by_two_processes_at_once_give_one_order(
+    counter: Counter, open_memory_log: OpenLog, ledger_over: LedgerOver, at: datetime
+) -> None:
+    counter.answer = None
+    ledgers = (counter.orders, ledger_over(open_memory_log(), ORDER))
+    offers = (Offer(1, "mug", 250, for_sale=True),)
+    starts = [StartOrder(str(number), 3, offers, CONTACT, at, at) for number in range(100, 110)]
+    answers = await asyncio.gather(
+        *(ledgers[number % 2].submit(command, counter.new_cause()) for number, command in enumerate(starts)),
+        return_exceptions=True,
+    )
+
+    sagas = await counter.orders.read(*(f"saga-{command.order_id}" for command in starts))
+    (under_way,) = [saga.order_id for saga in sagas.values() if saga.step is Step.SELLING]
+    refused = [answer.facts for answer in answers if isinstance(answer, OrderUnderWay)]
+    assert refused == [{"order_id": under_way}] * 9
+
+
+async def test_a_cart_replaced_while_its_order_is_under_way_keeps_the_new_lines(counter: Counter) -> None:
+    counter.answer = None
+    undecided = await counter.place(wait_s=0.01)
+    new = CartLine(1, 3, checked=True)
+    await counter.fill(new)
+    await counter.desk.handle([SoldReply(undecided.order_id)])
+
+    assert (await counter.orders.read("cart-3"))["cart-3"].lines == (new,)
+    assert (await counter.place(wait_s=0.01)).saga.step is Step.SELLING
+
+
+async def test_lines_of_a_refused_order_can_be_ordered_again(counter: Counter) -> None:
+    counter.answer = lambda order_id: SellRefusedReply(order_id, "stock-short", (Short(1, 2, 0),))
+    await counter.place()
+    counter.answer = SoldReply
+
+    assert (await counter.place()).order.status is OrderStatus.TO_PAY
+    assert counter.started == ["100", "101"]
 
 
 # started again

@@ -151,12 +151,12 @@ async def test_too_much_to_send_is_left_to_the_watchdog(
 async def orders(
     open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, at: datetime
 ) -> Ledger:
-    """Orders 7 and 8 of user 3, both started."""
+    """Order 7 of user 3 and order 8 of user 4, both started."""
     ledger = ledger_over(open_memory_log(), ORDER)
-    await ledger.submit(ReplaceCart(3, (CartLine(1, 2, checked=True),)), new_cause())
     offers = (Offer(1, "mug", 250, for_sale=True),)
-    for order_id in ("7", "8"):
-        command = StartOrder(order_id, 3, offers, CONTACT, at, at + timedelta(seconds=30))
+    for order_id, user_id in (("7", 3), ("8", 4)):
+        await ledger.submit(ReplaceCart(user_id, (CartLine(1, 2, checked=True),)), new_cause())
+        command = StartOrder(order_id, user_id, offers, CONTACT, at, at + timedelta(seconds=30))
         await ledger.submit(command, new_cause())
     return ledger
 

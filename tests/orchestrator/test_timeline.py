@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from domain import streams
-from domain.cart import CartLine, PutCartLine, RemoveCartLine
+from domain.cart import CartLine, PutCartLine, RemoveCartLine, ReplaceCart
 from domain.order import Payment, PayOrder
 from domain.recorded import Recorded
 from domain.saga import NoteResend
@@ -44,6 +46,7 @@ def test_a_paid_order() -> None:
     assert story(shop) == [
         "0:00:04 +0 customer 7: Cart filled with 2 goods, 4 units",
         "0:00:05 +1 customer 7: Order started: 2 goods, 4 units, amount 849; inventory to sell them",
+        "0:00:05 +0 customer 7: Checkout begun: 2 goods, 4 units",
         "0:00:06 +1 order saga: Inventory sold 2 goods, 4 units",
         "0:00:07 +1 inventory: The stock is sold; payment awaited until 2026-11-23 14:30:07 UTC",
         "0:00:07 +0 inventory: Order placed: 2 goods, 4 units, amount 849",
@@ -57,11 +60,41 @@ def test_a_paid_order() -> None:
 def test_a_refused_order() -> None:
     shop = stocked()
     shop.placed("1", [(12, 30), (13, 1)])
-    assert story(shop)[2:] == [
+    assert story(shop)[3:] == [
         "0:00:06 +1 order saga: Inventory refused to sell: goods 12: 30 wanted, 10 on hand",
         "0:00:07 +1 inventory: Order refused: stock-short (goods 12: 30 wanted, 10 on hand)",
+        "0:00:07 +0 inventory: The cart's lines can be ordered again",
     ]
     assert waiting(shop) is None
+
+
+def test_a_refused_order_whose_id_is_barred_by_hand_days_later() -> None:
+    shop = stocked()
+    shop.placed("1", [(12, 30)])
+    shop.now += timedelta(days=3)
+    shop.tell(INVENTORY, Rollback("1"), "user-3")
+    assert [line.partition(" +")[2] for line in story(shop)[3:]] == [
+        "1 order saga: Inventory refused to sell: goods 12: 30 wanted, 10 on hand",
+        "1 inventory: Order refused: stock-short (goods 12: 30 wanted, 10 on hand)",
+        "0 inventory: The cart's lines can be ordered again",
+        "259201 user 3: Inventory had sold nothing, and never will for this order id",
+    ]
+
+
+def test_an_order_that_was_given_up_before_its_refusal_was_heard() -> None:
+    shop = stocked()
+    shop.started("1", [(12, 30)])
+    shop.tell(INVENTORY, Sell("1", (Line(12, 30),)), "order-saga")
+    shop.now += SELL_DEADLINE
+    shop.given_up("1")
+    shop.rolled_back("1")
+    assert story(shop)[3:] == [
+        "0:00:06 +1 order saga: Inventory refused to sell: goods 12: 30 wanted, 10 on hand",
+        "0:00:37 +31 watchdog: No answer from inventory in time; stock owed back",
+        "0:00:37 +0 watchdog: The cart's lines can be ordered again",
+        "0:00:38 +1 order saga: Inventory had sold nothing, and never will for this order id",
+        "0:00:39 +1 inventory: There was no stock to give back; the end: closed",
+    ]
 
 
 def test_an_order_whose_payment_lapsed_and_that_is_paid_too_late() -> None:
@@ -71,7 +104,7 @@ def test_an_order_whose_payment_lapsed_and_that_is_paid_too_late() -> None:
     shop.lapsed("1")
     shop.rolled_back("1")
     shop.tell(ORDER, PayOrder("1", Payment("alipay", "T-9", 750, shop.now)), "user-3")
-    assert story(shop)[6:] == [
+    assert story(shop)[7:] == [
         "0:31:00 +1853 watchdog: Payment window closed; stock owed back",
         "0:31:00 +0 watchdog: Order closed: payment-lapsed",
         "0:31:01 +1 order saga: Inventory took 1 goods, 3 units back",
@@ -88,7 +121,9 @@ def test_an_order_cancelled_while_selling() -> None:
     shop.tell(INVENTORY, Sell("1", (Line(12, 3),)), "order-saga")
     shop.rolled_back("1")
     assert story(shop)[2:] == [
+        "0:00:05 +0 customer 7: Checkout begun: 1 goods, 3 units",
         "0:00:06 +1 customer 7: Cancelled; stock owed back",
+        "0:00:06 +0 customer 7: The cart's lines can be ordered again",
         "0:00:07 +1 order saga: Inventory sold 1 goods, 3 units",
         "0:00:08 +1 order saga: Inventory took 1 goods, 3 units back",
         "0:00:09 +1 inventory: The stock is back; the end: closed",
@@ -102,10 +137,11 @@ def test_an_order_that_inventory_never_answered() -> None:
     shop.now = START + SELL_DEADLINE + timedelta(minutes=1)
     shop.given_up("1")
     shop.rolled_back("1")
-    assert story(shop)[2:] == [
+    assert story(shop)[3:] == [
         "0:00:06 +1 watchdog: Inventory asked again (try 1), next at 2026-11-23 14:00:08 UTC:"
         " no answer from inventory yet",
         "0:01:30 +84 watchdog: No answer from inventory in time; stock owed back",
+        "0:01:30 +0 watchdog: The cart's lines can be ordered again",
         "0:01:31 +1 order saga: Inventory had sold nothing, and never will for this order id",
         "0:01:32 +1 inventory: There was no stock to give back; the end: closed",
     ]
@@ -148,6 +184,54 @@ def test_only_what_was_put_in_the_cart_since_the_last_order_is_told() -> None:
         "Cart filled with 1 goods, 2 units",
         "Order started: 1 goods, 2 units, amount 500; inventory to sell them",
     ]
+
+
+def test_what_other_orders_did_to_the_cart_is_not_told() -> None:
+    shop = stocked()
+    shop.placed("1", [(12, 30)])
+    shop.placed("2", [(12, 1)])
+    assert [line.partition(": ")[2] for line in story(shop, "2")][:4] == [
+        "Cart filled with 1 goods, 30 units",
+        "Cart filled with 1 goods, 1 unit",
+        "Order started: 1 goods, 1 unit, amount 250; inventory to sell them",
+        "Checkout begun: 1 goods, 1 unit",
+    ]
+
+
+def test_a_cart_that_was_emptied_is_told_as_that() -> None:
+    shop = stocked()
+    shop.tell(ORDER, PutCartLine(7, CartLine(13, 5, checked=True)), "user-7")
+    shop.tell(ORDER, ReplaceCart(7, ()), "user-7")
+    shop.started("1", [(12, 1)])
+    assert [line.partition(": ")[2] for line in story(shop)][:3] == [
+        "Cart: 5 units of goods 13",
+        "Cart emptied",
+        "Cart filled with 1 goods, 1 unit",
+    ]
+
+
+def test_a_cart_that_was_changed_while_its_order_was_under_way_loses_nothing() -> None:
+    shop = stocked()
+    shop.started("1", [(12, 1)])
+    shop.tell(ORDER, ReplaceCart(7, (CartLine(12, 2, checked=True),)), "user-7")
+    shop.sold("1")
+    assert story(shop)[-1].partition(": ")[2] == "The cart was changed meanwhile: nothing of it left"
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        (MAX_CART_ENTRIES - 1, ""),
+        (MAX_CART_ENTRIES, "after 1 change before"),
+        (MAX_CART_ENTRIES + 1, "after 2 changes before"),
+    ],
+)
+def test_changes_that_are_left_out_are_counted(changes: int, detail: str) -> None:
+    shop = stocked()
+    for nums in range(1, changes + 1):
+        shop.tell(ORDER, PutCartLine(7, CartLine(13, nums, checked=True)), "user-7")
+    shop.started("1", [(12, 1)])
+    assert timeline("1", events(shop))[0].detail == detail
 
 
 def test_a_cart_that_was_changed_very_often_is_told_in_short() -> None:

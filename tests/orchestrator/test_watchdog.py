@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from domain.cart import CartLine, ReplaceCart
+from domain.cart import CartLine, CheckoutDropped, ReplaceCart
 from domain.order import Contact
-from domain.recorded import Cause
+from domain.recorded import Cause, Recorded
 from domain.refusals import Unavailable
-from domain.saga import ConfirmSell, GiveUpSelling, Offer, Saga, StartOrder, Step
+from domain.saga import ConfirmSell, GiveUpSelling, Offer, Saga, SellUnanswered, StartOrder, Step
 from domain.sale import Line, Rollback, Sell
 from domain.services import ORDER
 from orchestrator.ledger import Ledger
@@ -145,9 +145,11 @@ async def test_the_round_goes_on_when_list_or_log_cannot_be_reached(
 
 
 async def test_who_was_woken_by_whom_is_recorded(kennel: Kennel) -> None:
-    heard: list[Cause] = []
-    kennel.ledger.listeners.append(lambda events: heard.extend(one.cause for one in events))
+    heard: list[Recorded] = []
+    kennel.ledger.listeners.append(heard.extend)
     await kennel.look(30)
 
-    assert [(cause.caller, cause.correlation) for cause in heard] == [("watchdog", "7")]
-    assert heard[0].command_id.startswith(GiveUpSelling.__name__)
+    assert [type(one.event) for one in heard] == [SellUnanswered, CheckoutDropped]
+    (cause,) = {one.cause for one in heard}
+    assert (cause.caller, cause.correlation) == ("watchdog", "7")
+    assert cause.command_id.startswith(GiveUpSelling.__name__)

@@ -65,8 +65,9 @@ def test_the_level_follows(commands: tuple[object, ...], sticks: int, version: i
         ((SELL, Rollback("90")), StockSellDetailRow(90, 2, DETAIL)),
         ((Sell("90", (Line(11, 99),)),), StockSellDetailRow(90, 3, [{"goods_id": 11, "nums": 99}])),
         ((Rollback("90"),), StockSellDetailRow(90, 4, [])),
+        ((Sell("90", (Line(11, 99),)), Rollback("90")), StockSellDetailRow(90, 4, [])),
     ],
-    ids=["sold", "returned", "refused", "barred"],
+    ids=["sold", "returned", "refused", "barred", "refused, then barred"],
 )
 def test_a_sale_has_one_row_with_its_outcome(commands: tuple[object, ...], row: StockSellDetailRow) -> None:
     assert detail(after(*commands)) == row

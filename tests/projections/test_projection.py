@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.cart import CheckoutBegun, CheckoutDropped
 from domain.events import EVENTS
 from domain.key import KeyUsed
 from domain.services import GOODS, SERVICES
@@ -14,7 +15,16 @@ from projections.projection import fold_log, key_of
 from tests.shop_history import ShopHistory
 
 SHOWN_NOWHERE: frozenset[type[Any]] = frozenset(
-    {EmailClaimed, LoggedOutEverywhere, SessionOpened, SessionRotated, SessionEnded, KeyUsed}
+    {
+        EmailClaimed,
+        LoggedOutEverywhere,
+        SessionOpened,
+        SessionRotated,
+        SessionEnded,
+        KeyUsed,
+        CheckoutBegun,
+        CheckoutDropped,
+    }
 )
 """Facts that only their own service asks for, in its log."""
 

@@ -2,7 +2,15 @@
 
 from datetime import timedelta
 
-from domain.cart import CartLine, CartLinePut, CartLineRemoved, CartReplaced, CheckedOut
+from domain.cart import (
+    CartLine,
+    CartLinePut,
+    CartLineRemoved,
+    CartReplaced,
+    CheckedOut,
+    CheckoutBegun,
+    CheckoutDropped,
+)
 from domain.sale import Line
 from domain.services import ORDER
 from projections.projection import Rows, fold_log
@@ -63,6 +71,18 @@ def test_a_replaced_cart_stands_in_its_new_order_with_only_real_changes_dated() 
 def test_checking_out_takes_what_was_ordered_and_leaves_what_came_meanwhile() -> None:
     out = CheckedOut("90", (Line(11, 2), Line(12, 1)))
     assert rows_after(replaced((11, 5), (12, 1)), out) == (line(11, 3, place=0, changed_s=1),)
+
+
+def test_lines_stay_as_they_are_while_an_order_of_them_is_under_way() -> None:
+    filled, begun = replaced((11, 5), (12, 1)), CheckoutBegun("90", (Line(11, 5), Line(12, 1)))
+    assert rows_after(filled, begun) == rows_after(filled)
+    assert rows_after(filled, begun, CheckoutDropped("90")) == rows_after(filled)
+
+
+def test_lines_that_were_put_while_an_order_was_under_way_stay() -> None:
+    begun = CheckoutBegun("90", (Line(11, 2), Line(12, 1)))
+    rows = rows_after(replaced((11, 2), (12, 1)), begun, replaced((11, 3), (13, 4)), CheckedOut("90", ()))
+    assert rows == (line(11, 3, place=0, changed_s=2), line(13, 4, place=1, made_s=2, changed_s=2))
 
 
 def test_an_empty_cart_has_no_rows() -> None:

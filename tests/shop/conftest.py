@@ -73,6 +73,7 @@ class Person:
         self._url = url
         self.token = token
         self.user_id = 0
+        self.login: dict[str, str] = {}
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         status, raw, answered = await self.raw(method, path, body, **headers)
@@ -105,12 +106,23 @@ class Shop:
         self.session = session
         self.url = url
         self.staff = Person(session, url)
+        self.service = Person(session, url)
         self.anybody = Person(session, url)
 
     async def open(self) -> None:
         status, body, _ = await self.anybody.call("POST", "/v1/sessions", STAFF)
         assert status == 201, body
         self.staff.token = body["access_token"]
+
+    async def hire_service(self) -> None:
+        """Another system of the shop, as a user with the role of a service."""
+        person = await self.customer()
+        path = f"/v1/users/{person.user_id}"
+        status, body, _ = await self.staff.call("PATCH", path, {"role": 3})
+        assert status == 200, body
+        status, body, _ = await self.anybody.call("POST", "/v1/sessions", person.login)
+        assert status == 201, body
+        self.service.token = body["access_token"]
 
     async def customer(self) -> Person:
         person = Person(self.session, self.url)
@@ -119,7 +131,7 @@ class Shop:
         assert status == 201, body
         status, body, _ = await person.call("POST", "/v1/sessions", login)
         assert status == 201, body
-        person.token, person.user_id = body["access_token"], body["user"]["user_id"]
+        person.token, person.user_id, person.login = body["access_token"], body["user"]["user_id"], login
         return person
 
     async def customers(self, count: int) -> list[Person]:

@@ -216,3 +216,45 @@ async def test_an_order_that_nobody_pays_is_closed_and_its_stock_comes_back(
         await shop.stock_becomes(goods_id, 4)
         _, sale, _ = await shop.staff.call("GET", f"/v1/inventory/sales/{order['order_id']}")
         assert sale["status"] == 2
+
+
+async def test_one_cart_is_ordered_once_however_often_the_button_is_pressed(shop: Any) -> None:
+    goods_id = await shop.goods(stock=20)
+    buyer = await shop.customer()
+    await buyer.fill_cart((goods_id, 1))
+
+    answers = await asyncio.gather(*(buyer.order() for _ in range(10)))
+
+    placed = [body for status, body, _ in answers if status == 201]
+    refused = {body["type"].removeprefix("urn:tillroll:") for status, body, _ in answers if status != 201}
+    assert len(placed) == 1
+    assert refused <= {"order-under-way", "cart-empty"}
+    await shop.stock_becomes(goods_id, 19)
+
+
+async def test_what_is_put_into_the_cart_while_an_order_is_under_way_stays(shop: Any) -> None:
+    goods_id = await shop.goods(stock=20)
+    buyer = await shop.customer()
+    await buyer.fill_cart((goods_id, 1))
+
+    status, undecided, headers = await buyer.order(Prefer="wait=0")
+    await buyer.fill_cart((goods_id, 3))
+
+    assert status == 202
+    assert headers["Location"] == f"/v1/orders/{undecided['order_id']}"
+    await shop.stock_becomes(goods_id, 19)
+    _, cart, _ = await buyer.call("GET", "/v1/cart")
+    assert [(line["goods_id"], line["nums"]) for line in cart["items"]] == [(goods_id, 3)]
+
+
+async def test_stock_of_a_live_order_goes_back_through_its_saga_only(shop: Any) -> None:
+    goods_id = await shop.goods(stock=2)
+    buyer = await shop.customer()
+    await buyer.fill_cart((goods_id, 2))
+    _, order, _ = await buyer.order()
+    await shop.hire_service()
+
+    by_hand = await shop.service.call("POST", "/v1/inventory/rollback", {"order_id": order["order_id"]})
+
+    assert (by_hand[0], by_hand[1]["type"]) == (409, "urn:tillroll:order-in-hand")
+    await shop.stock_becomes(goods_id, 0)

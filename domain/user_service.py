@@ -1,0 +1,72 @@
+"""The user service as tables: users, claims of email addresses, sessions."""
+
+from typing import Any
+
+from domain import session, streams, user
+from domain.service import Category, Rule, Service, States, Written, recorded_in
+
+
+def _register_reads(command: user.RegisterUser) -> tuple[str, ...]:
+    return (streams.user(command.user_id), streams.email(command.email_digest))
+
+
+def _decide_register(command: user.RegisterUser, states: States) -> Written:
+    name, claim_name = _register_reads(command)
+    registered, claimed = user.decide_register(states[name], states[claim_name], command)
+    return ((name, registered), (claim_name, claimed))
+
+
+def _user_only(command: Any) -> tuple[str, ...]:
+    return (streams.user(command.user_id),)
+
+
+def _decide_profile(command: user.ChangeProfile, states: States) -> Written:
+    name = streams.user(command.user_id)
+    return recorded_in(name, user.decide_profile(states[name], command))
+
+
+def _decide_role(command: user.GrantRole, states: States) -> Written:
+    name = streams.user(command.user_id)
+    return recorded_in(name, user.decide_role(states[name], command))
+
+
+def _decide_log_out(command: user.LogOutEverywhere, states: States) -> Written:
+    name = streams.user(command.user_id)
+    return recorded_in(name, user.decide_log_out(states[name], command))
+
+
+def _session_only(command: Any) -> tuple[str, ...]:
+    return (streams.session(command.session_id),)
+
+
+def _decide_open(command: session.OpenSession, _states: States) -> Written:
+    return ((streams.session(command.session_id), session.decide_open(command)),)
+
+
+def _decide_rotate(command: session.RotateSession, states: States) -> Written:
+    name = streams.session(command.session_id)
+    return ((name, session.decide_rotate(states[name], command)),)
+
+
+def _decide_end(command: session.EndSession, states: States) -> Written:
+    name = streams.session(command.session_id)
+    return recorded_in(name, session.decide_end(states[name]))
+
+
+USER = Service(
+    log="user",
+    categories={
+        "user": Category(user.UNKNOWN, user.evolve),
+        "email": Category(user.UNCLAIMED, user.evolve_claim),
+        "session": Category(session.NONE, session.evolve),
+    },
+    rules={
+        user.RegisterUser: Rule(_register_reads, _decide_register),
+        user.ChangeProfile: Rule(_user_only, _decide_profile),
+        user.GrantRole: Rule(_user_only, _decide_role),
+        user.LogOutEverywhere: Rule(_user_only, _decide_log_out),
+        session.OpenSession: Rule(_session_only, _decide_open),
+        session.RotateSession: Rule(_session_only, _decide_rotate),
+        session.EndSession: Rule(_session_only, _decide_end),
+    },
+)

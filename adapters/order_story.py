@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 from adapters.postgres_log_reader import LogReader
 from domain import cart, order, saga, sale, streams
 from domain.recorded import Recorded
 from orchestrator.timeline import Entry, Waiting, timeline, waiting_for
+
+BESIDE_THE_CART: Final = (
+    saga.OrderStarted | saga.SellDenied | saga.SellUnanswered | saga.OrderCancelled | order.OrderPlaced
+)
+"""What the order does to its cart is the next event of the same commit as one of these, if it does any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,13 @@ async def timeline_of(dsns: Mapping[str, str], order_id: str) -> list[dict[str, 
 
 def _shopping(orders: LogReader, user_id: int, events: list[Recorded]) -> Iterator[Recorded]:
     """What was put in the owner's cart for this order. A cart lives as long as its user, so not all of it."""
+    name = streams.cart(user_id)
     for recorded in events:
         if isinstance(recorded.event, saga.OrderStarted):
-            name = streams.cart(user_id)
             yield from orders.read_stream_since(name, cart.CheckedOut, before=recorded.position)
-        elif isinstance(recorded.event, order.OrderPlaced):
-            # The cart's check-out is the next event of the same commit.
-            yield from orders.read_all(after=recorded.position, until=recorded.position + 1)
+        if isinstance(recorded.event, BESIDE_THE_CART):
+            beside = orders.read_all(after=recorded.position, until=recorded.position + 1)
+            yield from (event for event in beside if event.originator_id == name)
 
 
 def _stock_moves(inventory: LogReader, sale_events: list[Recorded]) -> Iterator[Recorded]:

@@ -98,7 +98,7 @@ class CartLineRemoved:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutBegun:
-    """An order of these lines was started; they stay in the cart until it is decided."""
+    """An order of these lines was started; they are under way until it is decided or they are changed."""
 
     order_id: str
     lines: tuple[Line, ...]
@@ -179,7 +179,7 @@ def _unless_same(cart: Cart, event: CartEvent) -> tuple[CartEvent, ...]:
     after = evolve(cart, event)
     if len(after.lines) > MAX_LINES:
         raise TooManyLines
-    return () if after.lines == cart.lines else (event,)
+    return () if after == cart else (event,)
 
 
 def begin_checkout(cart: Cart, order_id: str, lines: tuple[Line, ...]) -> CheckoutBegun:

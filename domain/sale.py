@@ -85,7 +85,7 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class RollbackBarred:
-    """A Rollback came before any Sell; the order id is barred from now on."""
+    """A Rollback came before anything was sold; the order id is barred from now on."""
 
 
 SaleEvent = Sold | SellRefused | RolledBack | RollbackBarred
@@ -148,7 +148,7 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
 
 
 def decide_rollback(sale: Sale, stocks: Mapping[int, Stock], command: Rollback) -> Written:
-    """Gives back at most once, only what the recorded sale took; before any Sell it leaves the tombstone."""
+    """Gives back at most once, and only what the recorded sale took; bars the id where nothing was sold."""
     name = streams.sale(command.order_id)
     match sale.status:
         case SaleStatus.NONE | SaleStatus.REFUSED:

@@ -196,8 +196,12 @@ def test_only_what_the_user_left_alone_leaves_the_cart(
 @pytest.mark.parametrize(
     "command", [PutCartLine(7, MUGS), ChangeCartLine(7, 12, nums=2), ReplaceCart(7, CART.lines)]
 )
-def test_saying_again_what_is_in_the_cart_does_not_take_it_from_the_order(command: CartCommand) -> None:
-    assert decide(UNDER_WAY, command) == ()
+def test_saying_again_what_is_under_way_makes_it_the_users_again(command: CartCommand) -> None:
+    """Who says during an order what the cart shall hold must find it there afterwards."""
+    cart = changed(UNDER_WAY, command)
+
+    assert len(decide(UNDER_WAY, command)) == 1
+    assert MUGS in evolve(cart, finish_checkout(cart, "7")).lines
 
 
 @pytest.mark.parametrize(

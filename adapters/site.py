@@ -1,8 +1,7 @@
 """A whole shop on one machine: embedded servers, migrated logs, and two processes of roles.
 
-The api and the orchestrator share a process, because whoever places an order waits for its saga. Inventory
-and the projector share the other: they meet the first only on the wire and in the logs, and so use a
-second core.
+The api, inventory and orchestrator roles share a process, so an order goes through without waiting for
+another interpreter; the projector has its own, so reads never slow down writes.
 """
 
 import asyncio

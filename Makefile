@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format lock clean
+.PHONY: help install demo test bench lint format lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: install ## a whole shop on a fresh data folder: real orders over HTTP, the
 
 test: install ## all tests
 	@$(BIN)/pytest -q $(ARGS)
+
+bench: install ## orders a second over HTTP on a fresh shop; not part of the tests
+	@$(BIN)/tillroll bench http $(ARGS)
 
 lint: install ## formatting, lint and types, changing nothing
 	@$(BIN)/ruff format --check .

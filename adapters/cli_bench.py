@@ -4,10 +4,7 @@ import asyncio
 import json
 import logging
 import sys
-import tempfile
-import threading
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +13,8 @@ from rich.table import Table
 
 from adapters.api_client import Login
 from adapters.bench_http import BenchPlan, Figures, bench, median_of
-from adapters.settings import load_settings, only_embedded
-from adapters.site import Site
+from adapters.settings import load_settings
+from adapters.site import fresh_site
 
 app = typer.Typer(help="Measurements on a fresh shop of this machine.", no_args_is_help=True)
 
@@ -41,17 +38,11 @@ def http(
     """Orders of two lines over HTTP, cart included: one customer alone, then many at once."""
     logging.getLogger().setLevel(logging.WARNING)
     plan = BenchPlan(busy_orders=orders, callers=callers, rounds=rounds)
-    with tempfile.TemporaryDirectory(prefix="tillroll-bench-", ignore_cleanup_errors=True) as folder:
-        settings = only_embedded(load_settings(), Path(folder))
-        with Site(settings, host="127.0.0.1", port=0) as site:
-            watching = threading.Thread(target=site.watch, daemon=True)
-            watching.start()
-            staff = site.staff
-            assert staff is not None
-            assert staff.password is not None
-            idle, busy = asyncio.run(bench(site.url, Login(staff.email, staff.password), plan))
-            site.stop()
-            watching.join()
+    with fresh_site(load_settings(), "bench") as site:
+        staff = site.staff
+        assert staff is not None
+        assert staff.password is not None
+        idle, busy = asyncio.run(bench(site.url, Login(staff.email, staff.password), plan))
     _tell(idle, busy, as_json=as_json)
 
 

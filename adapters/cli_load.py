@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -21,8 +20,8 @@ from adapters.retail_plan import RetailPlan, first_orders
 from adapters.retail_progress import shown_on
 from adapters.retail_result import LoadResult, problems
 from adapters.retail_summary import summary
-from adapters.settings import Settings, load_settings, only_embedded
-from adapters.site import Site
+from adapters.settings import SERVICES, Settings, load_settings
+from adapters.site import Site, fresh_site
 from adapters.staff_account import known_staff
 from adapters.wiring import CannotStart
 
@@ -60,24 +59,18 @@ def demo(
     logging.getLogger().setLevel(logging.WARNING)
     plan = read_retail(slice_path())
     plan = plan if orders is None else first_orders(plan, orders)
-    with tempfile.TemporaryDirectory(prefix="tillroll-demo-", ignore_cleanup_errors=True) as folder:
-        settings = only_embedded(load_settings(), Path(folder))
-        console.print("Starting PostgreSQL, NATS and Tillroll on a fresh data folder ...", highlight=False)
-        with Site(settings, host="127.0.0.1", port=0) as site:
-            watching = threading.Thread(target=site.watch, daemon=True)
-            watching.start()
-            greet(console, site, settings)
-            _run_demo(console, site, plan, settings)
-            _stay(console, site, keep)
-            site.stop()
-            watching.join()
+    console.print("Starting PostgreSQL, NATS and Tillroll on a fresh data folder ...", highlight=False)
+    with fresh_site(load_settings(), "demo") as site:
+        greet(console, site, site.settings)
+        _run_demo(console, site, plan)
+        _stay(console, site, keep)
 
 
-def _run_demo(console: Console, site: Site, plan: RetailPlan, settings: Settings) -> None:
-    result = _load(plan, settings, site.url, CONCURRENCY, console)
+def _run_demo(console: Console, site: Site, plan: RetailPlan) -> None:
+    result = _load(plan, site.settings, site.url, CONCURRENCY, console)
     console.print("Auditing every log and every read model ...", highlight=False)
     report = audit(_addresses(site.settings))
-    _tell(console, result, settings, verdict_line(report), is_clean=report.is_clean)
+    _tell(console, result, site.settings, verdict_line(report), is_clean=report.is_clean)
 
 
 def _stay(console: Console, site: Site, keep: bool) -> None:
@@ -116,5 +109,4 @@ def _running_url(settings: Settings) -> str:
 
 
 def _addresses(settings: Settings) -> Mapping[str, str]:
-    services: tuple[Any, ...] = ("user", "goods", "inventory", "order", "read")
-    return {service: settings.dsn(service) or "" for service in services}
+    return {service: settings.dsn(service) or "" for service in SERVICES}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.console import Console
 from adapters.audit_run import CannotAudit
 from adapters.embedded_servers import NotRunning, read_running
 from adapters.postgres_log_reader import LogUnreadable
-from adapters.settings import Service, SettingError, load_settings
+from adapters.settings import SERVICES, SettingError, load_settings
 
 COULD_NOT_RUN: Final = 2
 PIPE_WIDTH: Final = 100_000
@@ -42,8 +42,7 @@ def addresses(data: Path | None) -> dict[str, str]:
     Raises SettingError; NotRunning where neither is there.
     """
     settings = load_settings()
-    services: tuple[Service, ...] = get_args(Service)
-    given = {service: settings.dsn(service) for service in services}
+    given = {service: settings.dsn(service) for service in SERVICES}
     if all(given.values()):
         return {service: dsn for service, dsn in given.items() if dsn}
     embedded = _embedded_dsn(data or settings.data)

@@ -133,7 +133,6 @@ class NatsWire:
         self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
         self._names = names
-        self._sent = 0
         self.poison: list[str] = []
 
     # sending

@@ -77,18 +77,24 @@ class ServerProcess:
 
 def start(program: Program) -> ServerProcess:
     """Start a child that dies with us. Its output is appended to the program's log."""
-    return ServerProcess(_starting_thread().submit(_start, program).result())
+    return ServerProcess(starting_thread().submit(_start, program).result())
 
 
 @cache
-def _starting_thread() -> ThreadPoolExecutor:
+def starting_thread() -> ThreadPoolExecutor:
+    """The one thread from which every child is started; it lives as long as the process."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="starts-servers")
+
+
+def dying_with_us(death_signal: signal.Signals, uid: int, gid: int) -> list[str]:
+    """What to put before a command, so that it runs as this account and gets the signal when we are gone."""
+    identity = (int(death_signal), os.getpid(), uid, gid)
+    return [sys.executable, "-I", "-S", child_launcher.__file__, *map(str, identity)]
 
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
     account = program.account
-    identity = (int(program.death_signal), os.getpid(), account.uid, account.gid)
-    launcher = [sys.executable, "-I", "-S", child_launcher.__file__, *map(str, identity)]
+    launcher = dying_with_us(program.death_signal, account.uid, account.gid)
     program.log.touch(mode=0o600)
     with program.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - the command is one of ours

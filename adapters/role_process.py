@@ -6,13 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from adapters import child_launcher
+from adapters.processes import dying_with_us, starting_thread
 
 RESTART_PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before a process that died is started again; the last one repeats."""
@@ -41,7 +39,7 @@ class RoleProcess:
 
     def start(self) -> None:
         self._started = time.monotonic()
-        self._process = _starting_thread().submit(self._spawn).result()
+        self._process = starting_thread().submit(self._spawn).result()
 
     @property
     def pid(self) -> int | None:
@@ -76,8 +74,7 @@ class RoleProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # SIGKILL at our death: its port and its connections must be free for whoever comes next.
-        identity = (int(signal.SIGKILL), os.getpid(), os.geteuid(), os.getegid())
-        launcher = [sys.executable, "-I", "-S", child_launcher.__file__, *map(str, identity)]
+        launcher = dying_with_us(signal.SIGKILL, os.geteuid(), os.getegid())
         return subprocess.Popen(  # noqa: S603 - the command is our own
             [*launcher, sys.executable, "-m", "adapters.cli", *self._arguments],
             cwd=self._folder,
@@ -85,9 +82,3 @@ class RoleProcess:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-
-@cache
-def _starting_thread() -> ThreadPoolExecutor:
-    """The kernel ties a child's death signal to the thread that started it, so that one must live on."""
-    return ThreadPoolExecutor(1, thread_name_prefix="starts-roles")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import psycopg
@@ -24,6 +24,7 @@ ENV_FILE = Path(".env")
 DEFAULT_POSTGRES_PORT = 5432
 
 Service = Literal["user", "goods", "inventory", "order", "read"]
+SERVICES: tuple[Service, ...] = get_args(Service)
 
 
 class SettingError(Exception):

@@ -7,12 +7,15 @@ another interpreter; the projector has its own, so reads never slow down writes.
 import asyncio
 import logging
 import socket
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
-from typing import Any, Final, Self
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from adapters.embedded_servers import EmbeddedServers
@@ -20,7 +23,7 @@ from adapters.http_server import bound_socket
 from adapters.postgres_migrate import migrate
 from adapters.role_process import RoleProcess
 from adapters.server_account import EmbeddedServerError
-from adapters.settings import Settings, child_environment
+from adapters.settings import SERVICES, Settings, child_environment, only_embedded
 from adapters.staff_account import StaffAccount, ensure_staff
 from adapters.wiring import CannotStart
 
@@ -114,6 +117,20 @@ class Site:
                 raise CannotStart(f"{news}; see its message above")
 
 
+@contextmanager
+def fresh_site(settings: Settings, purpose: str) -> Iterator[Site]:
+    """A watched shop on a folder and a port of its own, both gone afterwards; no server of the settings."""
+    with ExitStack() as stack:
+        new_folder = tempfile.TemporaryDirectory(prefix=f"tillroll-{purpose}-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(new_folder))
+        site = stack.enter_context(Site(only_embedded(settings, folder), host="127.0.0.1", port=0))
+        watching = threading.Thread(target=site.watch, daemon=True)
+        watching.start()
+        stack.callback(watching.join)
+        stack.callback(site.stop)
+        yield site
+
+
 def _free_address(host: str, port: int) -> tuple[str, int]:
     """Port 0 becomes one that is free. Raises CannotStart."""
     try:
@@ -125,8 +142,7 @@ def _free_address(host: str, port: int) -> tuple[str, int]:
 
 
 def _has_databases(settings: Settings) -> bool:
-    services: tuple[Any, ...] = ("user", "goods", "inventory", "order", "read")
-    named = [settings.dsn(service) is not None for service in services]
+    named = [settings.dsn(service) is not None for service in SERVICES]
     if any(named) and not all(named):
         raise CannotStart("name a database for every service, or for none: TILLROLL_DSN names one for all")
     return all(named)

@@ -22,14 +22,6 @@ class Versioned:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A command and who caused it, as it waits in the ledger's queue."""
-
-    command: Any
-    cause: Cause
-
-
-@dataclass(frozen=True, slots=True)
 class Decided:
     """`refusal`, or what the command wrote. `states`: every stream it read, as it left them."""
 

@@ -7,6 +7,7 @@ Callers hand it commands. It drains what waits, bounded, and gives it to its boo
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -43,16 +44,26 @@ class Ledger:
 
     `listeners` are told every event that this ledger records, in order, before its caller is answered.
     `writer` is added to the id of every command: two ledgers that decide the same command at the same
-    moment must not take each other's event for their own when the answer to a COMMIT was lost.
+    moment must not take each other's event for their own when the answer to a COMMIT was lost. It is made
+    up unless given. `pause` waits so many seconds while the log is away.
     """
 
-    def __init__(self, service: Service, log: Log, codec: Codec, *, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self,
+        service: Service,
+        log: Log,
+        codec: Codec,
+        *,
+        max_waiting: int = MAX_WAITING,
+        writer: str = "",
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.service = service
-        self.writer = secrets.token_hex(3)
+        self.writer = writer or secrets.token_hex(3)
         self.listeners: list[Callable[[Sequence[Recorded]], None]] = []
         self.commits = 0
         self.commands = 0
-        self._books = Bookkeeper(service, PatientLog(log, service.log), codec)
+        self._books = Bookkeeper(service, PatientLog(log, service.log, pause), codec)
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_waiting)
         self._thread: Executor = ThreadPoolExecutor(1, thread_name_prefix=f"ledger-{service.log}")
         self._worker: asyncio.Task[None] | None = None

@@ -114,11 +114,11 @@ def test_a_batch_has_a_limit_in_bytes_and_one_event_at_least(
 ) -> None:
     shop = busy_shop()
     store(logs, shop)
-    monkeypatch.setattr("adapters.postgres_projection.BATCH_BYTES", 1_000)
+    monkeypatch.setattr("adapters.postgres_projection_store.BATCH_BYTES", 1_000)
     with live(ORDER_INFO, logs) as running:
         counts = [running.advance() for _ in range(3)]
         assert all(1 <= count < 10 for count in counts)
-        monkeypatch.setattr("adapters.postgres_projection.BATCH_BYTES", 1)
+        monkeypatch.setattr("adapters.postgres_projection_store.BATCH_BYTES", 1)
         assert running.advance() == 1
         assert running.position == sum(counts) + 1
 

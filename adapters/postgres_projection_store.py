@@ -1,0 +1,117 @@
+"""Where a projection lives in PostgreSQL: its log, its tables, its position; over one or two connections."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Final
+
+import psycopg
+from eventsourcing.persistence import Notification
+
+from adapters.event_codec import decode
+from adapters.postgres_read_schema import session, statement
+from adapters.postgres_read_tables import ReadTable
+from domain.events import NAMES
+from domain.recorded import Recorded
+from projections.projection import Projection, Rows, Table
+
+BATCH_BYTES: Final = 16 * 1024**2
+"""An event has up to 2,000 lines; decoded, folded and written, a byte of a batch takes about ten."""
+
+_ASYNC_COMMIT: Final = "-c synchronous_commit=off"
+"""A power cut may take the last commits back, position and rows alike: the log still has the events."""
+
+
+class NotKeptHere(psycopg.ProgrammingError):
+    """The schema has no position for this projection: its tables were not made yet."""
+
+
+class PostgresProjectionStore:
+    """The port of `projections.advance`. One thread at a time; connections are made when they are needed.
+
+    `seen`: the position as it was last read. Every method raises psycopg.Error when Postgres is away
+    or refuses.
+    """
+
+    def __init__(self, projection: Projection, *, log_dsn: str, read_dsn: str, schema: str) -> None:
+        self.seen = 0
+        self._dsns = (log_dsn, read_dsn)
+        self._log_name = projection.log
+        self._schema = schema
+        self._place = {"log": projection.log, "projection": projection.name}
+        self._others = sorted(NAMES[kind] for kind in NAMES.keys() - projection.events)
+        self._tables = {table.name: ReadTable(table, schema) for table in projection.tables}
+        self._connections: tuple[psycopg.Connection, psycopg.Connection] | None = None
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        return self._read.transaction()
+
+    def take_position(self) -> tuple[int, bool]:
+        """Raises NotKeptHere."""
+        locked = self._read.execute(statement("lock_position", self._schema), self._place).fetchone()
+        row = locked or self._read.execute(statement("read_position", self._schema), self._place).fetchone()
+        if row is None:
+            raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
+        self.seen = row[0]
+        return self.seen, locked is not None
+
+    def batch_end(self, after: int, until: int, limit: int) -> tuple[int, int]:
+        params = {"after": after, "until": until, "limit": limit, "bytes": BATCH_BYTES}
+        row = self._log.execute(statement("batch_end", self._log_name), params).fetchone()
+        assert row is not None
+        return row[0] or after, row[1]
+
+    def batch_events(self, after: int, end: int) -> Sequence[Recorded]:
+        return [decode(Notification(*row)) for row in self.batch_rows(after, end)]
+
+    def batch_rows(self, after: int, end: int) -> list[Any]:
+        """The same events as they are stored: stream, version, name, bytes, position."""
+        params = {"after": after, "until": end, "others": self._others}
+        with self._log.cursor(binary=True) as cursor:
+            return cursor.execute(statement("batch_events", self._log_name), params).fetchall()
+
+    def load(self, table: Table, keys: set[int]) -> dict[int, Rows]:
+        return self._tables[table.name].load(self._read, keys)
+
+    def replace(self, table: Table, before: Mapping[int, Rows], after: Mapping[int, Rows]) -> None:
+        self._tables[table.name].replace(self._read, before, after)
+
+    def save_position(self, position: int) -> None:
+        params = {**self._place, "position": position}
+        self._read.execute(statement("save_position", self._schema), params)
+
+    def save_error(self, error: str) -> None:
+        """A note for whoever asks why the projection does not move."""
+        self._read.execute(statement("save_error", self._schema), {**self._place, "error": error})
+
+    def close(self) -> None:
+        """Give the connections back. The next call makes new ones."""
+        for connection in self._connections or ():
+            connection.close()
+        self._connections = None
+
+    @property
+    def _log(self) -> psycopg.Connection:
+        return self._connected()[0]
+
+    @property
+    def _read(self) -> psycopg.Connection:
+        return self._connected()[1]
+
+    def _connected(self) -> tuple[psycopg.Connection, psycopg.Connection]:
+        """The log's connection and the read models'; one for both where both are in one database."""
+        if self._connections is None:
+            self._connections = _connect(*self._dsns)
+        return self._connections
+
+    def reopen_closed(self) -> None:
+        """Before a batch, never in the middle of one: what a lost connection had begun is lost with it."""
+        if any(connection.closed for connection in self._connections or ()):
+            self.close()
+
+
+def _connect(log_dsn: str, read_dsn: str) -> tuple[psycopg.Connection, psycopg.Connection]:
+    with ExitStack() as opened:
+        read = opened.enter_context(psycopg.connect(session(read_dsn, _ASYNC_COMMIT), autocommit=True))
+        log = read if log_dsn == read_dsn else psycopg.connect(session(log_dsn), autocommit=True)
+        opened.pop_all()
+    return log, read

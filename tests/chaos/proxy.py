@@ -26,6 +26,7 @@ HOST: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 65_536
 LOOK_S: Final = 0.05
 """How long a held connection waits before it looks whether it still is."""
+STOP_LOOKS: Final = 100
 MAX_PIECES: Final = 400
 """Small pieces of one write; the rest goes out at once, or a large basket would take minutes."""
 
@@ -79,12 +80,15 @@ class Proxy:
         return self.port
 
     async def stop(self) -> None:
+        """Not by cancelling: asyncio's streams would print a traceback for each connection."""
         if self._server is not None:
             self._server.close()
-        self.reset()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.behave()
+        for _ in range(STOP_LOOKS):
+            if not self._tasks:
+                return
+            self.reset()
+            await asyncio.sleep(LOOK_S)
 
     # commands
 

@@ -14,7 +14,9 @@ import msgspec
 from adapters.api_call import TRY_AGAIN, Answer, ApiCall, answer_of, encode, headers_of
 from tests.chaos.notes import Notes
 
-ATTEMPT_S: Final = 8.0
+ATTEMPT_S: Final = 4.0
+"""Of one try. Longer than an order is waited for."""
+WAIT: Final = "wait=2"
 PATIENCE_S: Final = 180.0
 """Without a definite answer for this long something is broken for good."""
 PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)

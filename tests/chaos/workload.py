@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.api_call import Answer, ApiCall, encode
 from adapters.retail_file import read_retail, slice_path
-from tests.chaos.counter import Counter, NoAnswer, Person
+from tests.chaos.counter import WAIT, Counter, NoAnswer, Person
 from tests.chaos.notes import GIVEN_UP, NOTHING, PLACED, REFUSED, Lines, Notes, OrderNote, Paid
 from tests.chaos.shop import STAFF, Shop
 
@@ -142,10 +142,10 @@ class Workload:
         call = ApiCall("POST", "/v1/orders", encode(PARCEL), note.key)
         if chance.random() < 0.05:
             await self._order_without_waiting(call, customer, note, chance)
-        answer, _ = await self.counter.ask(call, customer)
+        answer, _ = await self.counter.ask(call, customer, WAIT)
         while answer.status == 202:
             note.hear(_told(answer)["order_id"])
-            answer, _ = await self.counter.ask(call, customer)
+            answer, _ = await self.counter.ask(call, customer, WAIT)
         self._decided(note, answer, customer)
         if note.outcome == PLACED:
             if chance.random() < 0.05:

@@ -121,8 +121,9 @@ class EmbeddedPostgres:
         if not self._folder.exists():
             self._make_data()
         end_left_over("postgres", self._folder, _LEFT_OVER)
-        # Only after the check above: what the file says can be the id of a stranger by now.
-        (self._folder / "postmaster.pid").unlink(missing_ok=True)
+        # Only after the check above: what the files say can be the id of a stranger by now.
+        for claim in (self._folder / "postmaster.pid", self._sockets / f".s.PGSQL.{PORT}.lock"):
+            claim.unlink(missing_ok=True)
         self._configure()
         self._process = start(
             self._program("postgres", ["-D", str(self._folder)], self._folder, signal.SIGINT)

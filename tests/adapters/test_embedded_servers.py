@@ -20,7 +20,7 @@ import pytest
 
 from adapters.embedded_servers import DataFolderInUse, EmbeddedServers, NotRunning, read_running
 from adapters.processes import LOG_LIMIT_BYTES, keep_log_short
-from adapters.server_account import EmbeddedServerError
+from adapters.server_account import EmbeddedServerError, server_account
 
 GONE_LIMIT_S = 5.0
 UP_LIMIT_S = 20.0
@@ -196,6 +196,20 @@ def test_a_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(data_fol
     (data_folder / "postgres" / "postmaster.pid").write_text(stale)
     with EmbeddedServers(data_folder) as servers:
         assert ask(servers.postgres.dsn, "SELECT 1") == 1
+
+
+def test_a_stale_socket_lock_that_names_a_stranger_does_not_stop_the_start(
+    data_folder: Path, servers: EmbeddedServers
+) -> None:
+    """The stranger has the server's own account: PostgreSQL takes only such a process for its rival."""
+    with EmbeddedServers(data_folder, nats=False):
+        (lock,) = (data_folder / "socket").glob("*.lock")
+        _, *rest = lock.read_text().splitlines()
+    lock.parent.mkdir()
+    lock.write_text("\n".join([str(servers.nats.pid), *rest, ""]))
+    server_account().own(lock.parent)
+    with EmbeddedServers(data_folder, nats=False) as again:
+        assert ask(again.postgres.dsn, "SELECT 1") == 1
 
 
 def test_a_server_that_cannot_start_is_reported_with_its_log(data_folder: Path) -> None:

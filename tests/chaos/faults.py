@@ -249,9 +249,9 @@ def _drop(kind: str) -> Callable[[Proxy, random.Random], object]:
 
 
 KILLS: Final = (
-    Fault("role process killed", "kill -9, started again at once", 16, kill_role, kills=True),
+    Fault("role process killed", "kill -9, started again at once", 20, kill_role, kills=True),
     Fault("PostgreSQL killed", "kill -9 of the server and all its children", 2, kill_postgres, kills=True),
-    Fault("NATS killed", "kill -9", 2, kill_nats, kills=True),
+    Fault("NATS killed", "kill -9", 4, kill_nats, kills=True),
     Fault(
         "broker wiped while down",
         "kill -9, JetStream's folder deleted, started again",
@@ -329,7 +329,6 @@ class Injector:
         self._shop = shop
         self._seed = seed
         self._schedules = ((KILLS, kill_every_s), (OTHERS, other_every_s))
-        self._under_way: set[asyncio.Task[None]] = set()
 
     @property
     def kills(self) -> int:
@@ -340,25 +339,27 @@ class Injector:
         return sum(self.injected[fault.name] for fault in EVERY if fault.wipes)
 
     async def run(self, seconds: float) -> None:
-        """Returns when the last fault is over and everything runs again."""
+        """Returns when the last fault is over and everything runs again.
+
+        Raises an ExceptionGroup when something cannot be made whole again, as a server that does not start.
+        """
         ends_at = asyncio.get_running_loop().time() + seconds
-        async with asyncio.TaskGroup() as schedules:
+        async with asyncio.TaskGroup() as tasks:
             for faults, every_s in self._schedules:
-                schedules.create_task(self._keep_injecting(faults, every_s, ends_at))
-        await asyncio.gather(*self._under_way)
+                tasks.create_task(self._keep_injecting(tasks, faults, every_s, ends_at))
         for proxy in self._shop.proxies:
             proxy.behave()
 
-    async def _keep_injecting(self, faults: tuple[Fault, ...], every_s: float, ends_at: float) -> None:
+    async def _keep_injecting(
+        self, tasks: asyncio.TaskGroup, faults: tuple[Fault, ...], every_s: float, ends_at: float
+    ) -> None:
         """Every fault once first, in an order of the seed's, then by weight."""
         chance = random.Random(f"{self._seed} {faults[0].name}")
         first = chance.sample(faults, len(faults))
         weights = [fault.weight for fault in faults]
         while asyncio.get_running_loop().time() < ends_at:
             fault = first.pop() if first else chance.choices(faults, weights)[0]
-            task = asyncio.create_task(self._inject(fault, random.Random(chance.random())))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            tasks.create_task(self._inject(fault, random.Random(chance.random())))
             await asyncio.sleep(chance.uniform(0.5, 1.5) * every_s)
 
     async def _inject(self, fault: Fault, chance: random.Random) -> None:

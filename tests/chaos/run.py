@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long faults are injected")
     parser.add_argument("--seed", type=int, help="chooses the faults and the load; made up when left out")
-    parser.add_argument("--customers", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=70.0, help="orders begun each second, at most")
+    parser.add_argument("--customers", type=int, default=150)
+    parser.add_argument("--rate", type=float, default=100.0, help="orders begun each second, at most")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     parser.add_argument("--faults-md", type=Path, metavar="FILE", help="a page whose chaos part is rewritten")
     return parser

@@ -35,6 +35,7 @@ REVIVE_EVERY_S: Final = 0.1
 REVIVE_PAUSE_S: Final = 0.5
 """A process that ended by itself is started again this long after its last start."""
 STOP_WITHIN_S: Final = 15.0
+KILLED_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +194,12 @@ class Shop:
         for process in self.postgres_processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        _await_death(self.postgres)
 
     def kill_nats(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.nats.pid, signal.SIGKILL)
+        _await_death(self.nats)
 
     def wipe_store(self) -> None:
         shutil.rmtree(self.store, ignore_errors=True)
@@ -243,3 +246,10 @@ class Shop:
     async def _reach_nats(self) -> Stream:
         parts = urlsplit(self.nats.url)
         return await asyncio.open_connection(parts.hostname, parts.port)
+
+
+def _await_death(server: EmbeddedPostgres | EmbeddedNats) -> None:
+    """The kernel takes a moment; and somebody must ask, or its process id stays taken."""
+    ends_at = time.monotonic() + KILLED_WITHIN_S
+    while server.is_alive() and time.monotonic() < ends_at:
+        time.sleep(0.002)

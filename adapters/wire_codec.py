@@ -10,7 +10,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from domain.sale import Rollback, Sell
+from orchestrator.intake import Poison
 from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
+
+__all__ = ["KINDS", "Poison", "decode", "encode"]
 
 VERSION: Final = 1
 
@@ -46,10 +49,6 @@ ORDER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _encoder = msgspec.json.Encoder()
 _heads = msgspec.json.Decoder(_Head)
 _items = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
-
-
-class Poison(ValueError):
-    """A message that nobody can read; it will not get better by being delivered again."""
 
 
 def encode(items: Sequence[Any]) -> Iterator[tuple[str, list[Any], bytes]]:

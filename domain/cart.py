@@ -1,7 +1,8 @@
 """Cart: what one user means to buy. Checked lines go into the next order.
 
 From the start of an order until it is decided, its lines are under way: a second order cannot take the
-same lines, and lines that the user changes meanwhile are theirs again and stay.
+same lines, and lines that the user changes meanwhile are theirs again and stay. A closed cart is the end:
+it is empty, refuses everything, and no order is placed from it, not even one that is under way.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from domain.limits import MAX_LINES
-from domain.refusals import NoSuchCartLine, OrderUnderWay, TooManyLines
+from domain.refusals import AccountClosed, NoSuchCartLine, OrderUnderWay, TooManyLines
 from domain.sale import Line
 
 # state
@@ -29,6 +30,7 @@ class Cart:
     lines: tuple[CartLine, ...] = ()
     order_id: str = ""
     under_way: tuple[Line, ...] = ()
+    is_closed: bool = False
 
     def line(self, goods_id: int) -> CartLine | None:
         return next((line for line in self.lines if line.goods_id == goods_id), None)
@@ -73,7 +75,14 @@ class RemoveCartLine:
     goods_id: int
 
 
-CartCommand = ReplaceCart | PutCartLine | ChangeCartLine | RemoveCartLine
+@dataclass(frozen=True, slots=True)
+class CloseCart:
+    """The account ends, and its cart with it."""
+
+    user_id: int
+
+
+CartCommand = ReplaceCart | PutCartLine | ChangeCartLine | RemoveCartLine | CloseCart
 
 
 # events
@@ -119,10 +128,19 @@ class CheckedOut:
     lines: tuple[Line, ...]
 
 
-CartEvent = CartReplaced | CartLinePut | CartLineRemoved | CheckoutBegun | CheckoutDropped | CheckedOut
+@dataclass(frozen=True, slots=True)
+class CartClosed:
+    pass
+
+
+CartEvent = (
+    CartReplaced | CartLinePut | CartLineRemoved | CheckoutBegun | CheckoutDropped | CheckedOut | CartClosed
+)
 
 
 def evolve(cart: Cart, event: CartEvent) -> Cart:
+    if cart.is_closed:
+        return cart
     match event:
         case CartReplaced(lines):
             return Cart(lines)
@@ -138,6 +156,8 @@ def evolve(cart: Cart, event: CartEvent) -> Cart:
         case CheckedOut(order_id, lines):
             left = _less(cart.lines, {line.goods_id: line.nums for line in lines})
             return Cart(left) if cart.order_id == order_id else replace(cart, lines=left)
+        case CartClosed():
+            return Cart(is_closed=True)
         case _:
             assert_never(event)
 
@@ -160,7 +180,10 @@ def _less(lines: tuple[CartLine, ...], ordered: dict[int, int]) -> tuple[CartLin
 
 
 def decide(cart: Cart, command: CartCommand) -> tuple[CartEvent, ...]:
-    """What changes nothing gives no events. Raises NoSuchCartLine, TooManyLines."""
+    """What changes nothing gives no events. Raises NoSuchCartLine, TooManyLines, AccountClosed."""
+    if isinstance(command, CloseCart):
+        return () if cart.is_closed else (CartClosed(),)
+    must_be_open(cart)
     match command:
         case ReplaceCart(_, lines):
             return _unless_same(cart, CartReplaced(_fold(lines)))
@@ -180,6 +203,12 @@ def _unless_same(cart: Cart, event: CartEvent) -> tuple[CartEvent, ...]:
     if len(after.lines) > MAX_LINES:
         raise TooManyLines
     return () if after == cart else (event,)
+
+
+def must_be_open(cart: Cart) -> None:
+    """Raises AccountClosed."""
+    if cart.is_closed:
+        raise AccountClosed
 
 
 def begin_checkout(cart: Cart, order_id: str, lines: tuple[Line, ...]) -> CheckoutBegun:

@@ -6,7 +6,7 @@ Moving a class to another file changes nothing here but the import; a changed sh
 from collections.abc import Mapping
 from typing import Any
 
-from domain import cart, goods, key, order, saga, sale, session, stock, user
+from domain import cart, goods, key, order, saga, saga_acts, sale, session, stock, user
 
 EVENTS: Mapping[str, type[Any]] = {
     "GoodsCreated": goods.GoodsCreated,
@@ -49,6 +49,10 @@ EVENTS: Mapping[str, type[Any]] = {
     "SessionEnded": session.SessionEnded,
     "CheckoutBegun": cart.CheckoutBegun,
     "CheckoutDropped": cart.CheckoutDropped,
+    "PlacementRefused": saga.PlacementRefused,
+    "RetryOrdered": saga_acts.RetryOrdered,
+    "CompensationOrdered": saga_acts.CompensationOrdered,
+    "CartClosed": cart.CartClosed,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

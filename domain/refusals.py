@@ -4,7 +4,7 @@
       Absent        NoSuchGoods  NoSuchOrder  NoSuchUser  NoSuchCartLine  NoSuchSale  NoSuchSession
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
                     GoodsUnavailable  EmailTaken  IdTaken  CartChanged  OrderUnderWay
-                    OrderInHand
+                    OrderInHand  NothingOwed  AccountClosed
       Unfit         CartEmpty  TooManyLines  NoUnits  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
       Busy          Overloaded  Unavailable
 
@@ -147,6 +147,18 @@ class OrderInHand(Clash):
     """This order's saga has its stock in hand; cancel the order instead."""
 
     name = "order-in-hand"
+
+
+class NothingOwed(Clash):
+    """This order's saga owes inventory nothing that could be sent again or given back."""
+
+    name = "nothing-owed"
+
+
+class AccountClosed(Clash):
+    """This account is closed: nothing can be put in its cart or ordered any more."""
+
+    name = "account-closed"
 
 
 class Unfit(Refusal):

@@ -2,10 +2,11 @@
 
     NEW --OrderStarted--> SELLING --SellConfirmed--> AWAITING_PAYMENT --PaymentTaken--> PAID
                              |                              |
-                             |-SellDenied--> REFUSED        |-PaymentLapsed, OrderCancelled
+                             |-SellDenied--> REFUSED        |-PaymentLapsed, OrderCancelled,
+                             |                              |  CompensationOrdered
                              |                              v
-                             '-SellUnanswered, -------> ROLLING_BACK --ReturnConfirmed--> CLOSED
-                               OrderCancelled
+                             '-PlacementRefused, -----> ROLLING_BACK --ReturnConfirmed--> CLOSED
+                               SellUnanswered, OrderCancelled, CompensationOrdered
 
 MOVES says which step an event leads to; OWES says what a step owes until an event moves the saga on.
 So there is no outbox: after any crash or loss the step is read again and its command is sent again.
@@ -18,10 +19,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.order import Contact, OrderLine
-from domain.refusals import (
-    Short,
-)
-from domain.sale import Line, Rollback, Sell
+from domain.refusals import Short
+from domain.saga_acts import CompensationOrdered, RetryOrdered
+from domain.sale import Rollback, Sell
 
 # state
 
@@ -41,7 +41,7 @@ TERMINAL = frozenset({Step.PAID, Step.REFUSED, Step.CLOSED})
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """`tries`: how often the owed command was sent again since the step began."""
+    """`tries`: how often the owed command was sent again since the step began, or an operator's retry."""
 
     step: Step = Step.NEW
     order_id: str = ""
@@ -166,6 +166,13 @@ class SellDenied:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementRefused:
+    """Inventory sold, but the order cannot be placed any more. `reason`: the name of the refusal."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SellUnanswered:
     """Silence past the deadline is an event, never a guess."""
 
@@ -203,23 +210,29 @@ SagaEvent = (
     OrderStarted
     | SellConfirmed
     | SellDenied
+    | PlacementRefused
     | SellUnanswered
     | PaymentTaken
     | PaymentLapsed
     | OrderCancelled
     | ReturnConfirmed
     | Resent
+    | RetryOrdered
+    | CompensationOrdered
 )
 
 MOVES: Mapping[tuple[Step, type[SagaEvent]], Step] = {
     (Step.NEW, OrderStarted): Step.SELLING,
     (Step.SELLING, SellConfirmed): Step.AWAITING_PAYMENT,
     (Step.SELLING, SellDenied): Step.REFUSED,
+    (Step.SELLING, PlacementRefused): Step.ROLLING_BACK,
     (Step.SELLING, SellUnanswered): Step.ROLLING_BACK,
     (Step.SELLING, OrderCancelled): Step.ROLLING_BACK,
+    (Step.SELLING, CompensationOrdered): Step.ROLLING_BACK,
     (Step.AWAITING_PAYMENT, PaymentTaken): Step.PAID,
     (Step.AWAITING_PAYMENT, PaymentLapsed): Step.ROLLING_BACK,
     (Step.AWAITING_PAYMENT, OrderCancelled): Step.ROLLING_BACK,
+    (Step.AWAITING_PAYMENT, CompensationOrdered): Step.ROLLING_BACK,
     (Step.ROLLING_BACK, ReturnConfirmed): Step.CLOSED,
 }
 
@@ -232,33 +245,14 @@ REASONS: Mapping[type[SagaEvent], str] = {
     SellUnanswered: "sell-unanswered",
     PaymentLapsed: "payment-lapsed",
     OrderCancelled: "cancelled",
+    CompensationOrdered: "compensated",
 }
-
-_LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
-
-
-def owed(saga: Saga) -> Sell | Rollback | None:
-    """The command that the saga's step owes, or None: all of it can be told from the saga's own stream."""
-    match OWES.get(saga.step):
-        case None:
-            return None
-        case kind if kind is Sell:
-            return Sell(saga.order_id, tuple(Line(line.goods_id, line.nums) for line in saga.lines))
-        case _:
-            return Rollback(saga.order_id)
-
-
-def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
-    """The command that an event has just made owed, without looking at the saga's other events."""
-    if isinstance(event, OrderStarted):
-        return owed(_started(event))
-    return Rollback(order_id) if type(event) in _LEAD_TO_ROLLBACK else None
 
 
 def evolve(saga: Saga, event: SagaEvent) -> Saga:
     """What MOVES does not list changes nothing: the log may hold it, but the saga is past it."""
-    if isinstance(event, Resent):
-        return _resent(saga, event)
+    if isinstance(event, Resent | RetryOrdered):
+        return _tried(saga, event)
     step = MOVES.get((saga.step, type(event)))
     if step is None:
         return saga
@@ -266,22 +260,26 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
     moved = replace(saga, step=step, reason=reason, tries=0, next_try_at=None)
     match event:
         case OrderStarted():
-            return _started(event)
+            return started(event)
         case SellConfirmed(pay_before):
             return replace(moved, pay_before=pay_before)
         case SellDenied(reason, short):
             return replace(moved, reason=reason, short=short)
+        case PlacementRefused(reason):
+            return replace(moved, reason=reason)
         case _:
             return moved
 
 
-def _resent(saga: Saga, event: Resent) -> Saga:
+def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:
+    """Counting begins anew when an operator orders the next try."""
     if saga.step not in OWES:
         return saga
-    return replace(saga, tries=event.tries, next_try_at=event.next_try_at)
+    tries = event.tries if isinstance(event, Resent) else 0
+    return replace(saga, tries=tries, next_try_at=event.next_try_at)
 
 
-def _started(event: OrderStarted) -> Saga:
+def started(event: OrderStarted) -> Saga:
     return Saga(
         step=MOVES[Step.NEW, OrderStarted],
         order_id=event.order_id,

@@ -6,10 +6,11 @@ was carried out before, comes too late or too early. Only the caller's own mista
 
 from typing import assert_never
 
-from domain.cart import Cart, CheckedOut, CheckoutBegun, begin_checkout, finish_checkout
+from domain.cart import Cart, CheckedOut, CheckoutBegun, begin_checkout, finish_checkout, must_be_open
 from domain.limits import MAX_AMOUNT
 from domain.order import Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
 from domain.refusals import (
+    AccountClosed,
     AlreadyPaid,
     AmountTooLarge,
     CartChanged,
@@ -17,6 +18,7 @@ from domain.refusals import (
     GoodsUnavailable,
     IdTaken,
     NoSuchOrder,
+    NothingOwed,
     OrderAlreadyClosed,
 )
 from domain.saga import (
@@ -33,23 +35,29 @@ from domain.saga import (
     OrderCancelled,
     OrderStarted,
     PaymentLapsed,
+    PlacementRefused,
     Resent,
     ReturnConfirmed,
     Saga,
+    SagaEvent,
     SellConfirmed,
     SellDenied,
     SellUnanswered,
     StartOrder,
     Step,
 )
+from domain.saga_acts import CompensateSaga, CompensationOrdered, RetryOrdered, RetrySaga
 from domain.saga_timing import resend_at
 from domain.sale import Line
 
 
 def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStarted, CheckoutBegun]:
-    """Raises CartEmpty, CartChanged, OrderUnderWay, GoodsUnavailable, AmountTooLarge, IdTaken."""
+    """Raises IdTaken, AccountClosed, OrderUnderWay, and what is wrong with the selection: CartEmpty,
+    CartChanged, GoodsUnavailable, AmountTooLarge.
+    """
     if saga.step is not Step.NEW:
         raise IdTaken
+    must_be_open(cart)
     lines = _priced(cart, command.offers)
     amount = sum(line.price * line.nums for line in lines)
     if amount > MAX_AMOUNT:
@@ -87,10 +95,15 @@ def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
 
 def decide_confirm_sell(
     saga: Saga, cart: Cart, command: ConfirmSell
-) -> tuple[SellConfirmed, OrderPlaced, CheckedOut] | None:
-    """Sold: the order is placed, the cart is checked out and the saga moves on, in one commit."""
+) -> tuple[SellConfirmed, OrderPlaced, CheckedOut] | PlacementRefused | None:
+    """Sold: the order is placed, the cart is checked out and the saga moves on, in one commit.
+
+    There is no order for an account that was closed since: what was sold for it is owed back.
+    """
     if (saga.step, SellConfirmed) not in MOVES or saga.contact is None:
         return None
+    if cart.is_closed:
+        return PlacementRefused(AccountClosed.name)
     placed = Placed(
         order_id=saga.order_id,
         user_id=saga.user_id,
@@ -135,8 +148,7 @@ def decide_cancel(saga: Saga, order: Order) -> tuple[OrderCancelled, OrderClosed
                 raise OrderAlreadyClosed
             return None
         case Step.SELLING | Step.AWAITING_PAYMENT:
-            placed = order.status is OrderStatus.TO_PAY
-            return OrderCancelled(), OrderClosed(REASONS[OrderCancelled]) if placed else None
+            return OrderCancelled(), _closed(order, OrderCancelled)
         case _:
             assert_never(saga.step)
 
@@ -157,3 +169,44 @@ def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
         # The deadline must not be slept through.
         next_try_at = min(next_try_at, max(saga.sell_before, command.at))
     return Resent(saga.tries + 1, next_try_at, command.error)
+
+
+# an operator's acts
+
+
+def decide_retry(saga: Saga, command: RetrySaga) -> RetryOrdered:
+    """Never later than it would have been sent anyway. Raises NoSuchOrder, NothingOwed."""
+    if saga.step is Step.NEW:
+        raise NoSuchOrder
+    if saga.step not in OWES:
+        raise NothingOwed(order_id=saga.order_id, step=saga.step.value)
+    return RetryOrdered(command.reason, min(command.at, saga.next_try_at or command.at))
+
+
+def decide_compensate(
+    saga: Saga, order: Order, command: CompensateSaga
+) -> tuple[CompensationOrdered, OrderClosed | None] | None:
+    """None when the stock is owed back already.
+
+    Raises NoSuchOrder, AlreadyPaid, OrderAlreadyClosed; NothingOwed for an order that was refused.
+    """
+    match saga.step:
+        case Step.NEW:
+            raise NoSuchOrder
+        case Step.PAID:
+            raise AlreadyPaid
+        case Step.REFUSED:
+            raise NothingOwed(order_id=saga.order_id, step=saga.step.value)
+        case Step.CLOSED:
+            raise OrderAlreadyClosed(order_id=saga.order_id, close_reason=saga.reason)
+        case Step.ROLLING_BACK:
+            return None
+        case Step.SELLING | Step.AWAITING_PAYMENT:
+            return CompensationOrdered(command.reason), _closed(order, CompensationOrdered)
+        case _:
+            assert_never(saga.step)
+
+
+def _closed(order: Order, why: type[SagaEvent]) -> OrderClosed | None:
+    """What closes the order when the saga gives it up; None before it was placed."""
+    return OrderClosed(REASONS[why]) if order.status is OrderStatus.TO_PAY else None

@@ -30,5 +30,5 @@ def wake(saga: Saga, at: datetime) -> GiveUpSelling | LapsePayment | NoteResend 
     if saga.step is Step.SELLING and saga.sell_before is not None and at >= saga.sell_before:
         return GiveUpSelling(saga.order_id, at)
     if saga.step in OWES:
-        return NoteResend(saga.order_id, at, "no answer from inventory yet")
+        return NoteResend(saga.order_id, at, f"inventory has not answered {OWES[saga.step].__name__}")
     return None

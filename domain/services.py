@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from domain import cart, goods, keyed, order, saga, saga_decisions, sale, stock, streams
+from domain import cart, goods, keyed, order, saga, saga_acts, saga_decisions, sale, stock, streams
 from domain.service import Category, Rule, Service, States, Written, recorded_in
 from domain.user_service import USER
 
@@ -124,6 +124,8 @@ def _decide_confirm_sell(command: saga.ConfirmSell, states: States) -> Written:
     decided = saga_decisions.decide_confirm_sell(states[name], states[cart_name], command)
     if decided is None:
         return ()
+    if isinstance(decided, saga.PlacementRefused):
+        return ((name, decided), *_released(command, states))
     confirmed, placed, checked_out = decided
     return ((name, confirmed), (streams.order(command.order_id), placed), (cart_name, checked_out))
 
@@ -180,6 +182,15 @@ def _decide_cancel(command: saga.CancelOrder, states: States) -> Written:
     return ((name, cancelled), *_one(order_name, closed), *_released(command, states))
 
 
+def _decide_compensate(command: saga_acts.CompensateSaga, states: States) -> Written:
+    name, order_name = streams.saga(command.order_id), streams.order(command.order_id)
+    decided = saga_decisions.decide_compensate(states[name], states[order_name], command)
+    if decided is None:
+        return ()
+    ordered, closed = decided
+    return ((name, ordered), *_one(order_name, closed), *_released(command, states))
+
+
 def _decide_pay(command: order.PayOrder, states: States) -> Written:
     name = streams.order(command.order_id)
     events = order.decide_pay(states[name], command)
@@ -214,6 +225,7 @@ ORDER = Service(
             cart.PutCartLine: _CART_RULE,
             cart.ChangeCartLine: _CART_RULE,
             cart.RemoveCartLine: _CART_RULE,
+            cart.CloseCart: _CART_RULE,
             saga.StartOrder: Rule(_start_reads, _decide_start),
             saga.ConfirmSell: Rule(_saga_and_order, _decide_confirm_sell, reads_then=_its_cart),
             saga.DenySell: Rule(_saga_only, _decide_deny_sell, reads_then=_its_cart),
@@ -222,6 +234,8 @@ ORDER = Service(
             saga.CancelOrder: Rule(_saga_and_order, _decide_cancel, reads_then=_its_cart),
             saga.ConfirmReturn: Rule(_saga_only, _decides(saga_decisions.decide_confirm_return)),
             saga.NoteResend: Rule(_saga_only, _decides(saga_decisions.decide_resend)),
+            saga_acts.RetrySaga: Rule(_saga_only, _decides(saga_decisions.decide_retry)),
+            saga_acts.CompensateSaga: Rule(_saga_and_order, _decide_compensate, reads_then=_its_cart),
             order.PayOrder: Rule(_saga_and_order, _decide_pay),
         }
     ),

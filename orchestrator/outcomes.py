@@ -4,10 +4,18 @@ import asyncio
 from collections.abc import Sequence
 
 from domain.recorded import Recorded
-from domain.saga import OrderCancelled, SellConfirmed, SellDenied, SellUnanswered
+from domain.saga import OrderCancelled, PlacementRefused, SellConfirmed, SellDenied, SellUnanswered
+from domain.saga_acts import CompensationOrdered
 from domain.streams import category, key_of
 
-DECISIVE = (SellConfirmed, SellDenied, SellUnanswered, OrderCancelled)
+DECISIVE = (
+    SellConfirmed,
+    SellDenied,
+    PlacementRefused,
+    SellUnanswered,
+    OrderCancelled,
+    CompensationOrdered,
+)
 """Events that end the wait of whoever placed the order."""
 
 Waiter = asyncio.Future[tuple[Recorded, ...]]

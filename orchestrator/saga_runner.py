@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 from domain.recorded import Cause, Recorded
-from domain.saga import ConfirmReturn, ConfirmSell, DenySell, owed_after
+from domain.saga import ConfirmReturn, ConfirmSell, DenySell
+from domain.saga_owed import owed_after
 from domain.streams import key_of
 from orchestrator.ledger import Ledger
 from orchestrator.loops import wanted

@@ -14,7 +14,8 @@ from typing import Final
 from domain import streams
 from domain.recorded import Cause
 from domain.refusals import Busy
-from domain.saga import NEW, NoteResend, Saga, owed
+from domain.saga import NEW, NoteResend, Saga
+from domain.saga_owed import owed
 from domain.saga_timing import wake
 from orchestrator.ledger import Ledger
 from orchestrator.loops import wanted

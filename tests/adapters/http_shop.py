@@ -23,7 +23,8 @@ from domain.goods import Goods
 from domain.order import Order, OrderStatus
 from domain.recorded import Cause, Recorded
 from domain.refusals import AlreadyReturned
-from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga, owed_after
+from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga
+from domain.saga_owed import owed_after
 from domain.sale import Sale, SaleStatus, Sell
 from domain.service import Service
 from domain.session import OpenSession

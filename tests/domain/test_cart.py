@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from domain.cart import (
     EMPTY,
     Cart,
+    CartClosed,
     CartCommand,
+    CartEvent,
     CartLine,
     CartLinePut,
     CartLineRemoved,
@@ -18,6 +20,7 @@ from domain.cart import (
     CheckedOut,
     CheckoutBegun,
     CheckoutDropped,
+    CloseCart,
     PutCartLine,
     RemoveCartLine,
     ReplaceCart,
@@ -27,7 +30,7 @@ from domain.cart import (
     finish_checkout,
 )
 from domain.limits import MAX_LINES
-from domain.refusals import NoSuchCartLine, OrderUnderWay, TooManyLines
+from domain.refusals import AccountClosed, NoSuchCartLine, OrderUnderWay, TooManyLines
 from domain.sale import Line
 
 MUGS = CartLine(12, 2, checked=True)
@@ -227,6 +230,50 @@ def test_the_end_of_another_order_leaves_the_one_under_way_alone() -> None:
     assert finish_checkout(UNDER_WAY, "6") == CheckedOut("6", ())
 
 
+# a closed account
+
+CLOSED = Cart(is_closed=True)
+
+
+@pytest.mark.parametrize("cart", [EMPTY, CART, UNDER_WAY, FULL])
+def test_a_closed_cart_is_empty_and_forgets_what_is_under_way(cart: Cart) -> None:
+    assert decide(cart, CloseCart(7)) == (CartClosed(),)
+    assert evolve(cart, CartClosed()) == CLOSED
+
+
+def test_closing_again_records_nothing() -> None:
+    assert decide(CLOSED, CloseCart(7)) == ()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ReplaceCart(7, (MUGS,)),
+        ReplaceCart(7, ()),
+        PutCartLine(7, MUGS),
+        ChangeCartLine(7, 12),
+        RemoveCartLine(7, 12),
+    ],
+)
+def test_a_closed_cart_refuses_everything(command: CartCommand) -> None:
+    with pytest.raises(AccountClosed):
+        decide(CLOSED, command)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CartReplaced((MUGS,)),
+        CartLinePut(12, 2, checked=True),
+        CheckoutBegun("8", UNITS),
+        CheckoutDropped("7"),
+        CheckedOut("7", UNITS),
+    ],
+)
+def test_a_closed_cart_stays_closed_whatever_the_log_holds(event: CartEvent) -> None:
+    assert evolve(CLOSED, event) == CLOSED
+
+
 # against a dict
 
 GOODS = st.integers(1, 4)
@@ -268,6 +315,8 @@ def apply(model: Model, command: CartCommand | CheckedOut) -> Model | None:
             return (
                 {key: value for key, value in model.items() if key != goods_id} if goods_id in model else None
             )
+        case CloseCart():
+            return {}
         case CheckedOut(_, lines):
             left = dict(model)
             for ordered in lines:

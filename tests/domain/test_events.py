@@ -54,6 +54,10 @@ FIRST_NAMES = {
     "SessionEnded",
     "CheckoutBegun",
     "CheckoutDropped",
+    "PlacementRefused",
+    "RetryOrdered",
+    "CompensationOrdered",
+    "CartClosed",
 }
 
 

@@ -1,18 +1,20 @@
 """What is in the log happened: no event, on whatever state, makes evolve raise or change the state it got."""
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.events import EVENTS
+from domain.saga import SagaEvent
 from domain.service import Service
 from domain.services import SERVICES
 
 
 def events_of(category: str) -> st.SearchStrategy[Any]:
-    """Events that are defined in the module of that category; any values in them."""
+    """Events that are defined in the module of that category, or stand in a saga; any values in them."""
     kinds = [kind for kind in EVENTS.values() if kind.__module__ == f"domain.{category}"]
+    kinds = [*get_args(SagaEvent)] if category == "saga" else kinds
     return st.one_of([st.from_type(kind) for kind in kinds if kind.__name__ != "EmailClaimed"])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from domain import saga, sale, user
 from domain.cart import (
+    CartClosed,
     CartLine,
     CartReplaced,
     ChangeCartLine,
@@ -17,7 +18,7 @@ from domain.cart import (
     ReplaceCart,
 )
 from domain.order import Contact, OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, PayOrder, RefundDue
-from domain.refusals import NoSuchGoods, OrderUnderWay
+from domain.refusals import AccountClosed, NoSuchGoods, OrderUnderWay
 from domain.saga import (
     CancelOrder,
     ConfirmSell,
@@ -29,11 +30,13 @@ from domain.saga import (
     OrderStarted,
     PaymentLapsed,
     PaymentTaken,
+    PlacementRefused,
     SellConfirmed,
     SellDenied,
     SellUnanswered,
     StartOrder,
 )
+from domain.saga_acts import CompensateSaga, CompensationOrdered, RetryOrdered, RetrySaga
 from domain.sale import Line, Rollback, Sell
 from domain.service import Service, Written
 from domain.services import INVENTORY, ORDER, SERVICES, USER
@@ -108,8 +111,9 @@ def test_a_second_order_of_the_same_cart_is_refused_until_the_first_is_decided()
         (DenySell("7", "stock-short", ()), SellDenied("stock-short", ())),
         (GiveUpSelling("7", AT), SellUnanswered()),
         (CancelOrder("7"), OrderCancelled()),
+        (CompensateSaga("7", AT, "stuck"), CompensationOrdered("stuck")),
     ],
-    ids=["denied", "given up", "cancelled"],
+    ids=["denied", "given up", "cancelled", "compensated"],
 )
 class TestAnOrderThatIsNotPlaced:
     def test_releases_its_lines_in_the_same_commit(self, command: Any, event: Any) -> None:
@@ -132,6 +136,47 @@ class TestAnOrderThatIsNotPlaced:
         states = order_states(("saga-7", event), ("cart-3", CheckoutDropped("7")), ("cart-3", BEGUN))
 
         assert decided(ORDER, command, states) == ()
+
+
+def test_a_compensation_closes_the_order_and_moves_the_saga_in_one_commit() -> None:
+    assert decided(ORDER, CompensateSaga("7", AT, "stuck"), order_states(*PLACED)) == (
+        ("saga-7", CompensationOrdered("stuck")),
+        ("order-7", OrderClosed("compensated")),
+    )
+
+
+def test_a_retry_writes_the_saga_and_nothing_else() -> None:
+    assert decided(ORDER, RetrySaga("7", AT, "stuck"), order_states()) == (
+        ("saga-7", RetryOrdered("stuck", AT)),
+    )
+
+
+def test_a_sale_for_a_closed_account_moves_the_saga_and_places_no_order() -> None:
+    states = order_states(("cart-3", CartClosed()))
+
+    assert decided(ORDER, ConfirmSell("7", AT, PAY_BEFORE), states) == (
+        ("saga-7", PlacementRefused("account-closed")),
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [DenySell("7", "stock-short", ()), GiveUpSelling("7", AT), CancelOrder("7")]
+)
+def test_an_order_of_a_closed_account_has_no_lines_to_release(command: Any) -> None:
+    written = decided(ORDER, command, order_states(("cart-3", CartClosed())))
+
+    assert [stream for stream, _ in written] == ["saga-7"]
+
+
+def test_a_closed_account_keeps_and_pays_what_was_placed_before() -> None:
+    states = order_states(*PLACED, ("cart-3", CartClosed()))
+
+    assert decided(ORDER, PayOrder("7", PAYMENT), states)[0] == ("order-7", OrderPaid(PAYMENT))
+
+
+def test_a_closed_account_is_told_so_and_nothing_is_recorded() -> None:
+    with pytest.raises(AccountClosed):
+        decided(ORDER, start("8"), order_states(("cart-3", CartClosed())))
 
 
 def test_a_cart_replaced_while_its_order_is_under_way_keeps_the_new_lines() -> None:

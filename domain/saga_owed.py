@@ -1,0 +1,28 @@
+"""What a saga owes inventory: from its state, or from the event that has just made it owed."""
+
+from domain.saga import MOVES, OWES, OrderStarted, Saga, SagaEvent, Step, started
+from domain.sale import Line, Rollback, Sell
+
+_LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
+
+
+def owed(saga: Saga) -> Sell | Rollback | None:
+    """The command that the saga's step owes, or None: all of it can be told from the saga's own stream."""
+    match OWES.get(saga.step):
+        case None:
+            return None
+        case kind if kind is Sell:
+            return Sell(saga.order_id, tuple(Line(line.goods_id, line.nums) for line in saga.lines))
+        case _:
+            return Rollback(saga.order_id)
+
+
+def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
+    """The command that an event has just made owed, without looking at the saga's other events.
+
+    None for a retry: it does not say what is owed, and only the watchdog, which looks at the whole saga
+    within half a second, also knows whether the deadline has passed meanwhile.
+    """
+    if isinstance(event, OrderStarted):
+        return owed(started(event))
+    return Rollback(order_id) if type(event) in _LEAD_TO_ROLLBACK else None

@@ -7,12 +7,18 @@ from functools import reduce
 from typing import Any, Final
 
 from adapters.postgres_log_reader import LogReader
-from domain import cart, order, saga, sale, streams
+from domain import cart, order, saga, saga_acts, sale, streams
 from domain.recorded import Recorded
 from orchestrator.timeline import Entry, Waiting, timeline, waiting_for
 
 BESIDE_THE_CART: Final = (
-    saga.OrderStarted | saga.SellDenied | saga.SellUnanswered | saga.OrderCancelled | order.OrderPlaced
+    saga.OrderStarted
+    | saga.SellDenied
+    | saga.PlacementRefused
+    | saga.SellUnanswered
+    | saga.OrderCancelled
+    | saga_acts.CompensationOrdered
+    | order.OrderPlaced
 )
 """What the order does to its cart is the next event of the same commit as one of these, if it does any."""
 

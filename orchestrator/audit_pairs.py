@@ -67,6 +67,8 @@ def _order_against_sale(books: Books, order_id: str, saga: SagaFacts) -> Iterato
         return  # Somebody sold under this id before; the order was refused for that, and took nothing.
     if order.placed_at and not sale.sold_at:
         yield _finding(order_id, place, "an order without a sale: it was placed, but nothing was sold for it")
+    elif saga.sold_at and not sale.sold_at:
+        yield _finding(order_id, saga.sold_at, "refused after its sale, but nothing was sold for it")
     elif sale.sold_at and sale.units != order.units:
         yield _finding(order_id, place, "the sale has other units than the order")
     elif sale.status not in SALE_IS.get(saga.step, {sale.status}):

@@ -8,7 +8,18 @@ from typing import Final
 from domain import streams
 from domain.order import OrderStatus
 from domain.recorded import Recorded
-from domain.saga import MOVES, OWES, TERMINAL, Resent, ReturnConfirmed, SagaEvent, Step
+from domain.saga import (
+    MOVES,
+    OWES,
+    TERMINAL,
+    PlacementRefused,
+    Resent,
+    ReturnConfirmed,
+    SagaEvent,
+    SellConfirmed,
+    Step,
+)
+from domain.saga_acts import RetryOrdered
 from orchestrator.audit import Finding
 from orchestrator.audit_orders import OrderFacts
 
@@ -25,11 +36,15 @@ ORDER_IS: Final[Mapping[Step, frozenset[OrderStatus]]] = {
 
 @dataclass(slots=True)
 class SagaFacts:
-    """What is kept of one saga. `since`, `moved_at`: time and position of its last move."""
+    """What is kept of one saga. `since`, `moved_at`: time and position of its last move.
+
+    `sold_at`: position where it heard that its units were sold, 0 while it has not.
+    """
 
     since: datetime
     step: Step = Step.NEW
     moved_at: int = 0
+    sold_at: int = 0
     returned: bool | None = None
 
 
@@ -69,8 +84,10 @@ class SagasMoveLegally:
         step = MOVES.get((facts.step, type(event)))
         if step is not None:
             facts.step, facts.since, facts.moved_at = step, recorded.cause.at, recorded.position
-        elif not (isinstance(event, Resent) and facts.step in OWES):
+        elif not (isinstance(event, Resent | RetryOrdered) and facts.step in OWES):
             yield self._finding(order_id, recorded.position, _illegal(facts.step, event))
+        if isinstance(event, SellConfirmed | PlacementRefused) and not facts.sold_at:
+            facts.sold_at = recorded.position
         if isinstance(event, ReturnConfirmed) and facts.returned is None:
             facts.returned = event.returned
 

@@ -5,23 +5,21 @@ it heard of the other is told after that, whatever the clocks say.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from domain import cart, order, saga, sale, streams
+from domain import cart, saga, sale, streams
 from domain.events import NAMES
 from domain.recorded import Recorded
-from domain.refusals import Short
+from domain.saga_acts import CompensationOrdered
 from domain.saga_timing import wakes_at
 from domain.stock import StockReturned, StockSold
+from orchestrator.timeline_words import WAITS, WORDS, some
 
 MAX_CART_ENTRIES: Final = 20
 """Changes of the cart told one by one; what was done to it before those is told as a number."""
-
-MAX_DETAILS: Final = 4
-"""Goods named one by one in a detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,23 @@ class Waiting:
     last_error: str | None
 
 
+GIVEN_UP: Final = (
+    saga.PlacementRefused,
+    saga.SellUnanswered,
+    saga.PaymentLapsed,
+    saga.OrderCancelled,
+    CompensationOrdered,
+)
+"""What makes a saga owe the Rollback."""
+
 HEARD: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
     sale.Sold: (saga.OrderStarted,),
     sale.SellRefused: (saga.OrderStarted,),
     saga.SellConfirmed: (sale.Sold,),
     saga.SellDenied: (sale.SellRefused, sale.RollbackBarred),
-    sale.RolledBack: (saga.SellUnanswered, saga.PaymentLapsed, saga.OrderCancelled),
-    sale.RollbackBarred: (saga.SellUnanswered, saga.OrderCancelled),
+    saga.PlacementRefused: (sale.Sold,),
+    sale.RolledBack: GIVEN_UP,
+    sale.RollbackBarred: GIVEN_UP,
     saga.ReturnConfirmed: (sale.RolledBack, sale.RollbackBarred),
 }
 """What one service does because of what it heard of the other: it is told after the first of that."""
@@ -68,7 +76,10 @@ SHOPPING: Final = cart.CartReplaced | cart.CartLinePut | cart.CartLineRemoved
 CHECKOUT: Final = cart.CheckoutBegun | cart.CheckoutDropped | cart.CheckedOut
 """What a user does to a cart, and what an order does to it."""
 
-BY_HAND: Final = "user-"
+OPERATOR: Final = "operator-"
+"""How the name of a caller begins who works on the command line; the rest is who that is."""
+
+BY_HAND: Final = ("user-", OPERATOR)
 """How a caller's name begins who is a person: what a person does waits for no message."""
 
 
@@ -106,13 +117,6 @@ def waiting_for(saga_events: Iterable[Recorded]) -> Waiting | None:
     if began is None or state.step in saga.TERMINAL:
         return None
     return Waiting(WAITS[state.step](state), began, wakes_at(state, began), state.tries, error)
-
-
-WAITS: Final[Mapping[saga.Step, Callable[[saga.Saga], str]]] = {
-    saga.Step.SELLING: lambda state: f"inventory's answer whether it sold {_count(state.lines)}",
-    saga.Step.AWAITING_PAYMENT: lambda state: f"payment of {state.amount} before {_clock(state.pay_before)}",
-    saga.Step.ROLLING_BACK: lambda state: f"inventory to give {_count(state.lines)} back",
-}
 
 
 # which events are told, and in what order
@@ -200,6 +204,8 @@ def _owner(events: list[Recorded]) -> int:
 def _who(caller: str, owner: int) -> str:
     if caller == streams.user(owner):
         return f"customer {owner}"
+    if caller.startswith(OPERATOR):
+        return f"operator {caller.removeprefix(OPERATOR)}"
     return caller.replace("-", " ")
 
 
@@ -210,90 +216,9 @@ def _detail(recorded: Recorded, moves: list[Recorded]) -> str:
         for move in moves
         if move.cause.command_id == recorded.cause.command_id
     ]
-    return _some(own) if isinstance(recorded.event, sale.Sold | sale.RolledBack) else ""
+    return some(own) if isinstance(recorded.event, sale.Sold | sale.RolledBack) else ""
 
 
 def _after(skipped: int) -> str:
     changes = "1 change" if skipped == 1 else f"{skipped} changes"
     return f"after {changes} before" if skipped else ""
-
-
-def _some(parts: list[str]) -> str:
-    more = len(parts) - MAX_DETAILS
-    return "; ".join([*parts[:MAX_DETAILS], *([f"and {more} more"] if more > 0 else [])])
-
-
-def _count(lines: Iterable[sale.Line | order.OrderLine | cart.CartLine]) -> str:
-    nums: dict[int, int] = {}
-    for line in lines:
-        nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
-    return f"{len(nums)} goods, {_units(sum(nums.values()))}"
-
-
-def _units(nums: int) -> str:
-    return "1 unit" if nums == 1 else f"{nums} units"
-
-
-def _clock(at: datetime | None) -> str:
-    return "any time" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _short(short: tuple[Short, ...]) -> str:
-    return _some([f"goods {s.goods_id}: {s.wanted} wanted, {s.available} on hand" for s in short])
-
-
-def _filled(event: cart.CartReplaced) -> str:
-    return f"Cart filled with {_count(event.lines)}" if event.lines else "Cart emptied"
-
-
-def _checked_out(event: cart.CheckedOut) -> str:
-    """Lines that the user changed meanwhile stay, and that may be all of them."""
-    if not event.lines:
-        return "The cart was changed meanwhile: nothing of it left"
-    return f"What was ordered left the cart: {_count(event.lines)}"
-
-
-def _denied(event: saga.SellDenied) -> str:
-    return f"Order refused: {event.reason}" + (f" ({_short(event.short)})" if event.short else "")
-
-
-def _given_back(event: saga.ReturnConfirmed) -> str:
-    stock = "The stock is back" if event.returned else "There was no stock to give back"
-    return f"{stock}; the end: closed"
-
-
-def _resent(event: saga.Resent) -> str:
-    return f"Inventory asked again (try {event.tries}), next at {_clock(event.next_try_at)}: {event.error}"
-
-
-WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
-    cart.CartReplaced: _filled,
-    cart.CartLinePut: lambda e: (
-        f"Cart: {_units(e.nums)} of goods {e.goods_id}" + ("" if e.checked else ", not checked")
-    ),
-    cart.CartLineRemoved: lambda e: f"Cart: goods {e.goods_id} taken out",
-    cart.CheckoutBegun: lambda e: f"Checkout begun: {_count(e.lines)}",
-    cart.CheckoutDropped: lambda _: "The cart's lines can be ordered again",
-    cart.CheckedOut: _checked_out,
-    saga.OrderStarted: lambda e: (
-        f"Order started: {_count(e.lines)}, amount {e.amount}; inventory to sell them"
-    ),
-    saga.SellConfirmed: lambda e: f"The stock is sold; payment awaited until {_clock(e.pay_before)}",
-    saga.SellDenied: _denied,
-    saga.SellUnanswered: lambda _: "No answer from inventory in time; stock owed back",
-    saga.PaymentTaken: lambda _: "The end: paid",
-    saga.PaymentLapsed: lambda _: "Payment window closed; stock owed back",
-    saga.OrderCancelled: lambda _: "Cancelled; stock owed back",
-    saga.ReturnConfirmed: _given_back,
-    saga.Resent: _resent,
-    order.OrderPlaced: lambda e: f"Order placed: {_count(e.placed.lines)}, amount {e.placed.amount}",
-    order.OrderPaid: lambda e: f"Paid {e.payment.amount} by {e.payment.pay_type}, trade {e.payment.trade_id}",
-    order.OrderClosed: lambda e: f"Order closed: {e.reason}",
-    order.RefundDue: lambda e: (
-        f"Paid {e.payment.amount} after the close, trade {e.payment.trade_id}; refund due"
-    ),
-    sale.Sold: lambda e: f"Inventory sold {_count(e.lines)}",
-    sale.SellRefused: lambda e: f"Inventory refused to sell: {_short(e.short)}",
-    sale.RolledBack: lambda e: f"Inventory took {_count(e.lines)} back",
-    sale.RollbackBarred: lambda _: "Inventory had sold nothing, and never will for this order id",
-}

@@ -65,7 +65,9 @@ class Watchdog:
         command = wake(saga, now)
         if command is None or saga == NEW:
             return
-        cause = Cause(f"{type(command).__name__}-{saga.order_id}-{saga.tries}", CALLER, saga.order_id, now)
+        # Tries are counted anew in each step and by each retry; only the moment tells two commands apart.
+        command_id = f"{type(command).__name__}-{saga.order_id}-{now:%Y%m%dT%H%M%S.%f}"
+        cause = Cause(command_id, CALLER, saga.order_id, now)
         done = await self._ledger.submit(command, cause)
         again = owed(saga)
         if isinstance(command, NoteResend) and done.written and again is not None:

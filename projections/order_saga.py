@@ -14,7 +14,10 @@ from projections.projection import Projection, Table, key_of
 
 
 class OrderSagaRow(NamedTuple):
-    """`since`: when the step began. `owes`: Sell, Rollback or null. `last_error`: of this step's tries."""
+    """`since`: when the step began. `owes`: Sell, Rollback or null.
+
+    `last_error`: of this step's last try, and since when there is no answer.
+    """
 
     order_id: int
     step: str
@@ -41,7 +44,7 @@ def evolve(rows: tuple[OrderSagaRow, ...], recorded: Recorded) -> tuple[OrderSag
             since=since,
             tries=after.tries,
             next_try_at=wakes_at(after, since),
-            last_error=_last_error(row if stays else None, event),
+            last_error=_last_error(row if stays else None, event, since),
         ),
     )
 
@@ -56,9 +59,9 @@ def _saga(row: OrderSagaRow | None) -> Saga:
     return Saga(step=step, tries=row.tries, next_try_at=row.next_try_at)
 
 
-def _last_error(row: OrderSagaRow | None, event: SagaEvent) -> str | None:
-    if isinstance(event, Resent):
-        return event.error
+def _last_error(row: OrderSagaRow | None, event: SagaEvent, since: datetime) -> str | None:
+    if isinstance(event, Resent) and row is not None:
+        return f"{event.error} since {since:%Y-%m-%d %H:%M:%S} UTC"
     return row.last_error if row is not None else None
 
 

@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from domain import cart
-from domain.cart import Cart, CartLine, CartLinePut, CartLineRemoved, CartReplaced, CheckedOut
+from domain.cart import Cart, CartClosed, CartLine, CartLinePut, CartLineRemoved, CartReplaced, CheckedOut
 from domain.recorded import Recorded
 from projections.projection import Projection, Table, key_of
 
-CHANGES: Final[frozenset[type[Any]]] = frozenset({CartReplaced, CartLinePut, CartLineRemoved, CheckedOut})
+CHANGES: Final[frozenset[type[Any]]] = frozenset(
+    {CartReplaced, CartLinePut, CartLineRemoved, CheckedOut, CartClosed}
+)
 """What changes a cart's lines. That an order of them is under way, or is no more, leaves them as they are."""
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain import streams
-from domain.cart import CartLine, ReplaceCart
+from domain.cart import CartLine, CloseCart, ReplaceCart
 from domain.goods import CreateGoods, Goods
 from domain.order import Contact, Payment, PayOrder
 from domain.recorded import Cause, Recorded
@@ -20,6 +20,7 @@ from domain.saga import (
     Offer,
     StartOrder,
 )
+from domain.saga_acts import CompensateSaga, RetrySaga
 from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.service import Service, Written
 from domain.services import GOODS, INVENTORY, ORDER, USER
@@ -110,6 +111,15 @@ class ShopHistory:
 
     def cancelled(self, order_id: str, user_id: int = 7) -> None:
         self.tell(ORDER, CancelOrder(order_id), streams.user(user_id))
+
+    def retried(self, order_id: str, reason: str = "it waits too long") -> None:
+        self.tell(ORDER, RetrySaga(order_id, self.now, reason), "operator-ann")
+
+    def compensated(self, order_id: str, reason: str = "it waits too long") -> None:
+        self.tell(ORDER, CompensateSaga(order_id, self.now, reason), "operator-ann")
+
+    def account_closed(self, user_id: int = 7) -> None:
+        self.tell(ORDER, CloseCart(user_id), streams.user(user_id))
 
     def lapsed(self, order_id: str) -> None:
         self.tell(ORDER, LapsePayment(order_id, self.now), "watchdog")

@@ -9,7 +9,15 @@ from domain import streams
 from domain.cart import CartLine, CartReplaced, CheckoutBegun
 from domain.order import OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, Placed
 from domain.recorded import Cause
-from domain.saga import DenySell, OrderStarted, PaymentTaken, SellConfirmed
+from domain.saga import (
+    DenySell,
+    OrderStarted,
+    PaymentTaken,
+    PlacementRefused,
+    ReturnConfirmed,
+    SellConfirmed,
+)
+from domain.saga_acts import RetryOrdered
 from domain.sale import Line, Rollback, RollbackBarred, RolledBack, Sell, SellRefused, Sold
 from domain.services import INVENTORY, ORDER
 from domain.stock import AdjustStock, StockAdjusted, StockReturned, StockSet, StockSold
@@ -84,6 +92,49 @@ def test_an_order_that_still_owes_something_is_unfinished_and_no_finding(shop: S
     assert audited(shop) == []
     (open_order,) = unfinished(Books(orders.facts, sagas.facts, {}))
     assert (open_order.order_id, open_order.step, open_order.since) == ("6", "SELLING", since)
+
+
+def test_what_an_operator_did_and_a_closed_account_leave_clean_books(shop: ShopHistory) -> None:
+    shop.placed("6", [(12, 1)])
+    shop.compensated("6")
+    shop.retried("6")
+    shop.rolled_back("6")
+    shop.started("7", [(12, 1)])
+    shop.retried("7")
+    shop.compensated("7")
+    shop.started("8", [(12, 1)], user_id=8)
+    shop.account_closed(8)
+    shop.sold("8")
+    assert audited(shop) == []
+    shop.rolled_back("7")
+    shop.rolled_back("8")
+    assert audited(shop) == []
+
+
+def test_a_retry_of_a_saga_that_owes_nothing_is_found(shop: ShopHistory) -> None:
+    place = shop.plant(ORDER, "saga-5", RetryOrdered("why not", shop.now))
+    (finding,) = audited(shop)
+    assert told([finding]) == [("sagas", "order 5", place)]
+    assert finding.what == "RetryOrdered is no move from AWAITING_PAYMENT"
+
+
+def test_an_order_refused_after_a_sale_that_never_was_is_found(shop: ShopHistory) -> None:
+    shop.started("6", [(12, 1)])
+    place = shop.plant(ORDER, "saga-6", PlacementRefused("account-closed"))
+    shop.rolled_back("6")
+    (finding,) = audited(shop)
+    assert told([finding]) == [("orders and sales", "order 6", place)]
+    assert finding.what == "refused after its sale, but nothing was sold for it"
+
+
+def test_an_order_refused_after_its_sale_whose_stock_never_came_back_is_found(shop: ShopHistory) -> None:
+    shop.started("6", [(12, 1)])
+    shop.tell(INVENTORY, Sell("6", (Line(12, 1),)), "order-saga")
+    shop.plant(ORDER, "saga-6", PlacementRefused("account-closed"))
+    place = shop.plant(ORDER, "saga-6", ReturnConfirmed(returned=True))
+    (finding,) = audited(shop)
+    assert told([finding]) == [("orders and sales", "order 6", place)]
+    assert finding.what == "the saga is at CLOSED, but its units are sold and were not given back"
 
 
 # stock

@@ -25,6 +25,11 @@ GOODS_IDS = (11, 12, 13)
 ORDER_IDS = ("1", "2", "3", "4")
 MAX_STEPS = 60
 
+STEPS_OF_AN_ORDER = (
+    *("sell", "heard", "paid", "cancelled", "given_up", "lapsed", "rollback", "returned"),
+    *("retried", "compensated"),
+)
+
 order_ids = st.sampled_from(ORDER_IDS)
 lines = st.dictionaries(st.sampled_from(GOODS_IDS), st.integers(1, 5), min_size=1).map(
     lambda nums: tuple(nums.items())
@@ -35,13 +40,14 @@ steps = st.one_of(
     onwards,
     onwards,
     st.tuples(
-        st.sampled_from(("sell", "heard", "paid", "cancelled", "given_up", "lapsed", "rollback", "returned")),
+        st.sampled_from(STEPS_OF_AN_ORDER),
         order_ids,
         st.just(()),
     ),
     st.tuples(st.just("set"), st.just(""), lines),
     st.tuples(st.just("adjusted"), st.just(""), lines),
     st.tuples(st.just("later"), st.just(""), st.just(())),
+    st.tuples(st.just("closed"), st.just(""), st.just(())),
 )
 
 
@@ -69,7 +75,9 @@ def take(shop: ShopHistory, step: tuple[str, str, tuple[tuple[int, int], ...]]) 
                 shop.tell(INVENTORY, AdjustStock(goods_id, nums - 3, "counted", goods_exist=True))
         case "later":
             shop.now += timedelta(minutes=20)
-        case "heard" | "paid" | "cancelled" | "given_up" | "lapsed":
+        case "closed":
+            shop.account_closed()
+        case "heard" | "paid" | "cancelled" | "given_up" | "lapsed" | "retried" | "compensated":
             getattr(shop, what)(order_id)
         case _:
             pass

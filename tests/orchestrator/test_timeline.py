@@ -10,6 +10,7 @@ from domain.cart import CartLine, PutCartLine, RemoveCartLine, ReplaceCart
 from domain.order import Payment, PayOrder
 from domain.recorded import Recorded
 from domain.saga import NoteResend
+from domain.saga_acts import CompensateSaga
 from domain.sale import Line, Rollback, Sell
 from domain.services import INVENTORY, ORDER
 from orchestrator.timeline import MAX_CART_ENTRIES, Waiting, timeline, waiting_for
@@ -144,6 +145,35 @@ def test_an_order_that_inventory_never_answered() -> None:
         "0:01:30 +0 watchdog: The cart's lines can be ordered again",
         "0:01:31 +1 order saga: Inventory had sold nothing, and never will for this order id",
         "0:01:32 +1 inventory: There was no stock to give back; the end: closed",
+    ]
+
+
+def test_an_order_that_was_sold_for_an_account_that_was_closed_meanwhile() -> None:
+    shop = stocked()
+    shop.started("1", [(12, 3)])
+    shop.account_closed()
+    shop.sold("1")
+    shop.rolled_back("1")
+    assert story(shop)[3:] == [
+        "0:00:07 +2 order saga: Inventory sold 1 goods, 3 units",
+        "0:00:08 +1 inventory: Order refused although it was sold: account-closed; stock owed back",
+        "0:00:09 +1 order saga: Inventory took 1 goods, 3 units back",
+        "0:00:10 +1 inventory: The stock is back; the end: closed",
+    ]
+
+
+def test_what_an_operator_did_is_told_with_who_and_why() -> None:
+    shop = stocked()
+    shop.started("1", [(12, 3)])
+    shop.retried("1", "the broker is back")
+    shop.tell(ORDER, CompensateSaga("1", shop.now, "the customer called"), "operator-mary-jane")
+    shop.rolled_back("1")
+    assert story(shop)[3:] == [
+        "0:00:06 +1 operator ann: Retry ordered: the broker is back",
+        "0:00:07 +1 operator mary-jane: Compensation ordered; stock owed back: the customer called",
+        "0:00:07 +0 operator mary-jane: The cart's lines can be ordered again",
+        "0:00:08 +1 order saga: Inventory had sold nothing, and never will for this order id",
+        "0:00:09 +1 inventory: There was no stock to give back; the end: closed",
     ]
 
 

@@ -10,7 +10,8 @@ from domain.cart import CartLine, CheckoutDropped, ReplaceCart
 from domain.order import Contact
 from domain.recorded import Cause, Recorded
 from domain.refusals import Unavailable
-from domain.saga import ConfirmSell, GiveUpSelling, Offer, Saga, SellUnanswered, StartOrder, Step
+from domain.saga import ConfirmSell, GiveUpSelling, Offer, Resent, Saga, SellUnanswered, StartOrder, Step
+from domain.saga_acts import RetrySaga
 from domain.sale import Line, Rollback, Sell
 from domain.services import ORDER
 from orchestrator.ledger import Ledger
@@ -68,6 +69,47 @@ async def test_an_unanswered_sell_is_sent_again_with_growing_pauses(kennel: Kenn
 
     assert kennel.sent == [SELL, SELL]
     assert (await kennel.saga()).tries == 2
+
+
+async def test_what_an_operator_retries_goes_out_at_the_next_look_and_pauses_grow_anew(
+    kennel: Kennel, new_cause: NewCause
+) -> None:
+    for seconds in (1, 2, 4):
+        await kennel.look(seconds)
+    await kennel.look()
+    assert kennel.sent == [SELL] * 3
+    await kennel.ledger.submit(RetrySaga("7", kennel.now, "the broker is back"), new_cause())
+    await kennel.look()
+    await kennel.look(1)
+    assert kennel.sent == [SELL] * 4
+    await kennel.look(1)
+
+    assert kennel.sent == [SELL] * 5
+    assert (await kennel.saga()).tries == 2
+
+
+async def test_a_retry_after_the_deadline_gives_up_instead_of_selling_late(
+    kennel: Kennel, new_cause: NewCause
+) -> None:
+    kennel.now += timedelta(seconds=30)
+    await kennel.ledger.submit(RetrySaga("7", kennel.now, "the broker is back"), new_cause())
+    await kennel.look()
+
+    assert (await kennel.saga()).reason == "sell-unanswered"
+    assert kennel.sent == []
+
+
+async def test_every_wake_up_is_a_command_of_its_own(kennel: Kennel, new_cause: NewCause) -> None:
+    heard: list[Recorded] = []
+    kennel.ledger.listeners.append(heard.extend)
+    await kennel.look(1)
+    await kennel.ledger.submit(RetrySaga("7", kennel.now, "again"), new_cause())
+    await kennel.look(1)
+    await kennel.look(30)
+    await kennel.look(1)
+
+    ids = [one.cause.command_id for one in heard if isinstance(one.event, Resent)]
+    assert len(set(ids)) == len(ids) == 3
 
 
 async def test_silence_past_the_deadline_is_given_up(kennel: Kennel) -> None:

@@ -48,7 +48,33 @@ def test_what_was_sent_again_says_how_often_when_next_and_why() -> None:
     resent(shop, 1, 3, "no answer")
     resent(shop, 2, 9, "no answer yet")
     next_try = START + timedelta(seconds=9)
-    assert row(shop) == OrderSagaRow(90, "SELLING", "Sell", START, 2, next_try, "no answer yet")
+    why = "no answer yet since 2026-11-23 14:00:00 UTC"
+    assert row(shop) == OrderSagaRow(90, "SELLING", "Sell", START, 2, next_try, why)
+
+
+def test_a_retry_counts_anew_is_looked_at_now_and_keeps_the_last_error() -> None:
+    shop = started()
+    resent(shop, 4, 60, "no answer")
+    shop.retried("90")
+    at = shop.now - timedelta(seconds=1)
+    why = "no answer since 2026-11-23 14:00:00 UTC"
+    assert row(shop) == OrderSagaRow(90, "SELLING", "Sell", START, 0, at, why)
+
+
+def test_an_order_of_an_account_that_was_closed_owes_the_rollback() -> None:
+    shop = started()
+    shop.account_closed()
+    shop.sold("90")
+    assert (row(shop).step, row(shop).owes) == ("ROLLING_BACK", "Rollback")
+
+
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_a_compensated_order_owes_the_rollback(is_placed: bool) -> None:
+    shop = started()
+    if is_placed:
+        shop.sold("90")
+    shop.compensated("90")
+    assert (row(shop).step, row(shop).owes) == ("ROLLING_BACK", "Rollback")
 
 
 def test_a_sold_order_owes_nothing_and_is_looked_at_when_the_payment_lapses() -> None:
@@ -90,7 +116,7 @@ def test_a_lapsed_order_owes_the_rollback_until_inventory_answers() -> None:
     shop.lapsed("90")
     assert (row(shop).step, row(shop).owes) == ("ROLLING_BACK", "Rollback")
     resent(shop, 1, 5, "inventory is away")
-    assert row(shop).last_error == "inventory is away"
+    assert row(shop).last_error == f"inventory is away since {row(shop).since:%Y-%m-%d %H:%M:%S} UTC"
     shop.rolled_back("90")
     assert row(shop)[1:3] == ("CLOSED", None)
     assert row(shop)[4:] == (0, None, None)

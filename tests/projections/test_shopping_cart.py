@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from domain.cart import (
+    CartClosed,
     CartLine,
     CartLinePut,
     CartLineRemoved,
@@ -88,3 +89,8 @@ def test_lines_that_were_put_while_an_order_was_under_way_stay() -> None:
 def test_an_empty_cart_has_no_rows() -> None:
     assert rows_after(put(11, 2), CheckedOut("90", (Line(11, 2),))) == ()
     assert rows_after(replaced((11, 1)), replaced()) == ()
+
+
+def test_a_closed_cart_has_no_rows() -> None:
+    begun = CheckoutBegun("90", (Line(11, 5),))
+    assert rows_after(replaced((11, 5), (12, 1)), begun, CartClosed()) == ()

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from domain.sale import Rollback, Sell
+from domain.limits import MAX_LINES, MAX_NUMS
+from domain.refusals import Short
+from domain.sale import Line, Rollback, Sell
 from orchestrator.intake import Poison
 from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
 
@@ -18,7 +20,7 @@ __all__ = ["KINDS", "Poison", "decode", "encode"]
 VERSION: Final = 1
 
 MAX_ITEMS: Final = 200
-"""Commands or replies in one message."""
+"""Commands or replies in one message. A message of more would fill the ledger's queue again and again."""
 
 MAX_BYTES: Final = 512 * 1024
 """Of one message, unless a single item is larger; nats-server takes 1 MiB by default."""
@@ -43,8 +45,14 @@ class _Head(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
+MAX_ID: Final = 2**63 - 1
+"""The largest number that the read models can keep. What is larger would stop them, so it stays outside."""
+
 ORDER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
-"""As the read models keep it: a positive 64-bit number, written in one way only."""
+"""A positive number, written in one way only."""
+
+REASON: Final = re.compile(r"[a-z][a-z-]{0,39}")
+"""The name of a refusal. It ends in the log and the read models, where not every text can be kept."""
 
 _encoder = msgspec.json.Encoder()
 _heads = msgspec.json.Decoder(_Head)
@@ -88,9 +96,11 @@ def decode(data: bytes) -> list[Any]:
     try:
         head = _heads.decode(data)
         if head.v != VERSION:
-            raise Poison(f"version {head.v} is not known")
+            raise Poison(f"version {str(head.v)[:20]} is not known")
         if head.type not in _items:
             raise Poison(f"type {head.type[:80]!r} is not known")
+        if len(head.items) > MAX_ITEMS:
+            raise Poison(f"{len(head.items)} items are more than {MAX_ITEMS}")
         return [_sound(_items[head.type].decode(item)) for item in head.items]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Poison(str(error)) from error
@@ -99,8 +109,28 @@ def decode(data: bytes) -> list[Any]:
 def _sound(item: T) -> T:
     """What a well-formed message may still not say. Raises Poison."""
     order_id = getattr(item, "order_id", "")
-    if not ORDER_ID.fullmatch(order_id):
-        raise Poison(f"order id {order_id[:40]!r} is not a positive number")
-    if isinstance(item, Sell) and not all(line.nums > 0 and line.goods_id > 0 for line in item.lines):
-        raise Poison(f"order {order_id} has a line without goods or units")
+    if not ORDER_ID.fullmatch(order_id) or int(order_id) > MAX_ID:
+        raise Poison(f"order id {order_id[:40]!r} is not a positive 64-bit number")
+    match item:
+        case Sell(lines=lines):
+            _must_be_lines(order_id, lines)
+        case SellRefusedReply(reason=reason, short=short):
+            _must_be_refusal(order_id, reason, short)
     return item
+
+
+def _must_be_lines(order_id: str, lines: Sequence[Line]) -> None:
+    if not 0 < len(lines) <= MAX_LINES:
+        raise Poison(f"order {order_id} has {len(lines)} lines, not 1 to {MAX_LINES}")
+    if not all(0 < line.nums <= MAX_NUMS and 0 < line.goods_id <= MAX_ID for line in lines):
+        raise Poison(f"order {order_id} has a line without goods or units, or with too many")
+
+
+def _must_be_refusal(order_id: str, reason: str, short: Sequence[Short]) -> None:
+    if not REASON.fullmatch(reason):
+        raise Poison(f"order {order_id} is refused for {reason[:40]!r}, which names no refusal")
+    if len(short) > MAX_LINES:
+        raise Poison(f"order {order_id} is short of {len(short)} goods, more than {MAX_LINES}")
+    numbers = (number for one in short for number in (one.goods_id, one.wanted, one.available))
+    if not all(0 <= number <= MAX_ID for number in numbers):
+        raise Poison(f"order {order_id} is short of a number that is not one of units")

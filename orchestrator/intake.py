@@ -5,6 +5,9 @@ be handled now comes again for as long as it takes; what fails again and again, 
 taken apart, so that one bad item does not take its neighbours with it, and what still fails is parked. None
 of that ends the process: a message that ends the process would come again and end the next one.
 
+Parking loses nothing. Whatever a saga still owes, the watchdog sends again in a new message, so a good one
+that was parked by mistake costs time.
+
 Safe to run twice: the ack comes after the commit, and whoever handles a message again finds it done.
 """
 
@@ -23,17 +26,17 @@ RETRY_AFTER_S: Final = 1.0
 """When the log or the wire was busy, how long until the message is handed out again."""
 
 FAILED_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
-"""Seconds before what failed comes again, by how often it did; after the last one it is taken apart."""
+"""Seconds before what failed comes again, by how often it was handed out; after them it is taken apart."""
 
 OUTCOMES: Final[Mapping[str, str]] = {
     "handled": "done, and acknowledged",
-    "ack-lost": "done, but the broker did not hear it: it comes again",
     "again-busy": "our log was busy or away: it comes again",
     "again-undelivered": "the wire did not take our answer: it comes again",
     "again-failed": "handling it failed, which is a bug of ours: it comes again, a few times",
     "again-not-parked": "it should be parked, but Postgres is away: it comes again",
     "parked-unreadable": "no message that this version can read",
     "parked-failed": "handling it failed each time",
+    "unheard": "the broker did not hear what became of it: it comes again",
 }
 """Every word that is counted, and what it says of one message."""
 
@@ -102,7 +105,7 @@ class Intake:
         handler: Callable[[Sequence[Any]], Awaitable[None]],
         parking: ParkingLot,
         clock: Callable[[], datetime],
-        count: Callable[[str], None],
+        count: Callable[[str], object],
     ) -> None:
         self._decode = decode
         self._handler = handler
@@ -115,9 +118,12 @@ class Intake:
         try:
             self._count(await self._take(delivery))
         except Undelivered as error:
-            # It was not told, so the broker hands the message out again by itself.
             logger.warning("the broker did not hear what became of %s: %s", delivery.place, error)
-            self._count("ack-lost")
+            self._count("unheard")
+        except Exception:
+            # The last wall. The broker hears nothing, so it hands the message out again after its own pause.
+            logger.exception("message %s on %s could not be dealt with", delivery.place, delivery.subject)
+            self._count("unheard")
 
     async def _take(self, delivery: Delivery) -> str:
         try:
@@ -125,41 +131,47 @@ class Intake:
         except Poison as error:
             logger.error("message %s on %s cannot be read: %s", delivery.place, delivery.subject, error)
             return await self._park(delivery, str(error), "parked-unreadable")
+        except Exception as error:
+            logger.exception("message %s on %s could not be read", delivery.place, delivery.subject)
+            return await self._park(delivery, f"{type(error).__name__}: {error}", "parked-unreadable")
         try:
             await self._handler(items)
-        except Busy as error:
-            return await self._again(delivery, "again-busy", error)
-        except Undelivered as error:
-            return await self._again(delivery, "again-undelivered", error)
+        except (Busy, Undelivered) as error:
+            return await self._later(delivery, error)
         except Exception:
             logger.exception("message %s on %s failed", delivery.place, delivery.subject)
             return await self._failed(delivery, items)
         await delivery.ack()
         return "handled"
 
-    async def _again(self, delivery: Delivery, outcome: str, error: Exception) -> str:
-        logger.warning("message %s comes again: %s", delivery.place, error)
-        await delivery.again(RETRY_AFTER_S)
-        return outcome
-
     async def _failed(self, delivery: Delivery, items: Sequence[Any]) -> str:
         if delivery.deliveries <= len(FAILED_PAUSES_S):
             await delivery.again(FAILED_PAUSES_S[delivery.deliveries - 1])
             return "again-failed"
-        failures = []
+        failures: list[str] = []
         for item in items:
             try:
                 await self._handler([item])
             except (Busy, Undelivered) as error:
-                return await self._again(delivery, "again-busy", error)
+                return await self._later(delivery, error)
             except Exception as error:
-                logger.exception("an item of message %s failed", delivery.place)
+                logger.exception("an item of message %s failed: %.500r", delivery.place, item)
                 failures.append(f"{type(error).__name__}: {error}")
         if failures:
             reason = f"{len(failures)} of {len(items)} items failed: {failures[0]}"
             return await self._park(delivery, reason, "parked-failed")
         await delivery.ack()
         return "handled"
+
+    async def _later(self, delivery: Delivery, error: Busy | Undelivered) -> str:
+        """For as long as it takes: nothing is wrong with the message."""
+        outcome = "again-busy" if isinstance(error, Busy) else "again-undelivered"
+        return await self._again(delivery, outcome, error)
+
+    async def _again(self, delivery: Delivery, outcome: str, error: Exception) -> str:
+        logger.warning("message %s comes again: %s", delivery.place, error)
+        await delivery.again(RETRY_AFTER_S)
+        return outcome
 
     async def _park(self, delivery: Delivery, reason: str, outcome: str) -> str:
         """Parked first, then dropped: a crash in between parks it twice, which the place makes one."""

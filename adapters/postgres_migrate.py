@@ -11,6 +11,7 @@ from psycopg import sql
 
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore
+from adapters.postgres_parked import PARKING_LOGS
 from adapters.postgres_read_schema import create_read_tables
 from adapters.postgres_recorder import LogRecorder
 from adapters.settings import Settings
@@ -29,7 +30,9 @@ def migrate_log(dsn: str, log: str) -> None:
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(log)))
         for statement in _events_table(dsn, log):
             conn.execute(statement)
-        conn.execute(_log_schema(log))
+        conn.execute(_schema("log", log))
+        if log in PARKING_LOGS:
+            conn.execute(_schema("parked", log))
         if log in ("user", "goods"):
             conn.execute(sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}.ids").format(sql.Identifier(log)))
 
@@ -43,8 +46,8 @@ def _events_table(dsn: str, log: str) -> list[sql.Composed]:
         datastore.close()
 
 
-def _log_schema(log: str) -> sql.Composed:
-    text = files("adapters").joinpath("sql/log_schema.sql").read_text()
+def _schema(name: str, log: str) -> sql.Composed:
+    text = files("adapters").joinpath(f"sql/{name}_schema.sql").read_text()
     return sql.SQL(text).format(schema=sql.Identifier(log))
 
 

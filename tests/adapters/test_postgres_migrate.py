@@ -94,6 +94,23 @@ def test_services_that_number_their_things_have_a_sequence(
     assert ((log, "S", "ids") in shape(fresh_database)) is has_ids
 
 
+@pytest.mark.parametrize(("log", "takes_messages"), [("inventory", True), ("order", True), ("user", False)])
+def test_logs_whose_roles_take_messages_have_a_place_to_park_them(
+    fresh_database: str, log: str, takes_messages: bool
+) -> None:
+    migrate_log(fresh_database, log)
+
+    assert ((log, "r", "parked") in shape(fresh_database)) is takes_messages
+
+
+def test_parked_messages_and_their_count_survive_a_migration(fresh_database: str) -> None:
+    migrate_log(fresh_database, "order")
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute('UPDATE "order".parked_dropped SET messages = 7')
+        migrate_log(fresh_database, "order")
+        assert connection.execute('SELECT messages FROM "order".parked_dropped').fetchall() == [(7,)]
+
+
 def test_data_survives_a_migration(fresh_database: str) -> None:
     migrate_log(fresh_database, "order")
     log = PostgresLog(fresh_database, "order")

@@ -41,8 +41,8 @@ class Plan:
     seed: int
     terms: Terms = field(default_factory=Terms)
     size: Size = field(default_factory=Size)
-    kill_every_s: float = 2.6
-    other_every_s: float = 2.4
+    kill_every_s: float = 2.75
+    other_every_s: float = 3.0
 
 
 @dataclass(slots=True)

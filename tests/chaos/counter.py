@@ -1,6 +1,6 @@
 """The shop's counter as a customer knows it: every request is sent again until it has a definite answer.
 
-Two addresses; a try that fails goes to the other one. What is sent again is the same bytes.
+Two addresses; whoever gets no answer at one goes to the other. What is sent again is the same bytes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ ATTEMPT_S: Final = 4.0
 WAIT: Final = "wait=2"
 PATIENCE_S: Final = 180.0
 """Without a definite answer for this long something is broken for good."""
-PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+PAUSES_S: Final = (0.05, 0.1, 0.3, 0.6, 1.0)
 
 
 class NoAnswer(Exception):
@@ -28,13 +28,15 @@ class NoAnswer(Exception):
 
 @dataclass(slots=True)
 class Person:
-    """Somebody with an account. `unanswered`: carts sent with a try that was not answered."""
+    """Somebody with an account. `unanswered`: carts sent with a try that was not answered; `door`: which
+    address is tried next."""
 
     email: str
     password: str = field(repr=False)
     token: str = field(default="", repr=False)
     user_id: int = 0
     unanswered: list[Any] = field(default_factory=list)
+    door: int = 0
 
 
 class Counter:
@@ -45,7 +47,7 @@ class Counter:
         self.failures = 0
         self._urls = urls
         self._notes = notes
-        self._turn = count()
+        self._anybody = Person("", "")
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
             timeout=aiohttp.ClientTimeout(total=ATTEMPT_S),
@@ -90,8 +92,9 @@ class Counter:
 
     async def _try(self, call: ApiCall, person: Person | None, prefer: str) -> Answer | Exception:
         self.tries += 1
-        url = self._urls[next(self._turn) % len(self._urls)]
-        headers = headers_of(call, person.token if person is not None else "")
+        who = person or self._anybody
+        url = self._urls[who.door % len(self._urls)]
+        headers = headers_of(call, who.token)
         if prefer:
             headers["Prefer"] = prefer
         try:
@@ -101,4 +104,5 @@ class Counter:
                 body = await response.read()
                 return answer_of(response.status, body, response.headers, seconds=0.0)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            who.door += 1
             return error

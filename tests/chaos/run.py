@@ -39,11 +39,11 @@ def main(arguments: Sequence[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         return 130
     _report(result, options, out)
-    if result.is_clean:
+    if result.is_clean and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
-        return 0
-    out.print(f"Logs, data and what the workload was answered are kept in {folder}", highlight=False)
-    return 1
+    else:
+        out.print(f"Logs, data and what the workload was answered are kept in {folder}", highlight=False)
+    return 0 if result.is_clean else 1
 
 
 def _tell(out: Console, line: str) -> None:
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="chooses the faults and the load; made up when left out")
     parser.add_argument("--customers", type=int, default=150)
     parser.add_argument("--rate", type=float, default=100.0, help="orders begun each second, at most")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data also when all is well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     parser.add_argument("--faults-md", type=Path, metavar="FILE", help="a page whose chaos part is rewritten")
     return parser

@@ -50,7 +50,8 @@ class Workload:
         self._seed = seed
         self._staff = Person(STAFF["email"], STAFF["password"])
         self._customers = [
-            Person(f"c{number}@chaos.example", "a long password") for number in range(size.customers)
+            Person(f"c{number}@chaos.example", "a long password", door=number)
+            for number in range(size.customers)
         ]
         self._baskets: list[Lines] = []
         self._hot: list[int] = []

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from adapters.http_fields import (
+    ActReason,
     Address,
     Amount,
     AnyEmail,
@@ -239,6 +240,15 @@ class NewPayment(Body):
     pay_type: PayType
     trade_id: TradeId
     amount: Amount
+
+
+# sagas
+
+
+class SagaAct(Body):
+    model_config = _example(reason="the broker is back after an hour")
+
+    reason: ActReason
 
 
 def _first_twice(goods_ids: Iterable[int]) -> int | None:

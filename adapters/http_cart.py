@@ -10,7 +10,7 @@ from adapters.http_fields import PathId
 from adapters.http_models import CartAnswer, CartWritten
 from domain import streams
 from domain.cart import CartCommand, CartLine, ChangeCartLine, PutCartLine, RemoveCartLine, ReplaceCart
-from domain.refusals import NoSuchCartLine, TooManyLines
+from domain.refusals import AccountClosed, NoSuchCartLine, TooManyLines
 from orchestrator.ledger import Done
 
 LOG = "order"
@@ -19,7 +19,8 @@ router = APIRouter(route_class=GuardedRoute, tags=["cart"])
 
 
 @router.put(
-    "/v1/cart", **documents("Put these items in place of all others", CartWritten, refuses=(TooManyLines,))
+    "/v1/cart",
+    **documents("Put these items in place of all others", CartWritten, refuses=(TooManyLines, AccountClosed)),
 )
 async def replace(call: Call, body: CartLines) -> Response:
     lines = tuple([CartLine(item.goods_id, item.nums, item.checked) for item in body.items])
@@ -33,7 +34,9 @@ async def cart(call: Call) -> Response:
     return answer({"items": items, "amount": sum(item["price"] * item["nums"] for item in bought)})
 
 
-@router.put("/v1/cart/{goods_id}", **documents("Put one item", CartWritten, refuses=(TooManyLines,)))
+@router.put(
+    "/v1/cart/{goods_id}", **documents("Put one item", CartWritten, refuses=(TooManyLines, AccountClosed))
+)
 async def put(call: Call, goods_id: PathId, body: CartLineLevel) -> Response:
     line = CartLine(goods_id, body.nums, body.checked)
     return await _cart(call, await _submit(call, PutCartLine(call.caller.user_id, line)))
@@ -41,14 +44,17 @@ async def put(call: Call, goods_id: PathId, body: CartLineLevel) -> Response:
 
 @router.patch(
     "/v1/cart/{goods_id}",
-    **documents("Change, check or uncheck one item", CartWritten, refuses=(NoSuchCartLine,)),
+    **documents("Change, check or uncheck one item", CartWritten, refuses=(NoSuchCartLine, AccountClosed)),
 )
 async def change(call: Call, goods_id: PathId, body: CartLineChange) -> Response:
     command = ChangeCartLine(call.caller.user_id, goods_id, body.nums, body.checked)
     return await _cart(call, await _submit(call, command))
 
 
-@router.delete("/v1/cart/{goods_id}", **documents("Take one item out", None, 204, refuses=(NoSuchCartLine,)))
+@router.delete(
+    "/v1/cart/{goods_id}",
+    **documents("Take one item out", None, 204, refuses=(NoSuchCartLine, AccountClosed)),
+)
 async def remove(call: Call, goods_id: PathId) -> Response:
     done = await _submit(call, RemoveCartLine(call.caller.user_id, goods_id))
     return Response(status_code=204, headers=await call.wrote(LOG, done.position))

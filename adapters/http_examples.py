@@ -10,6 +10,7 @@ from domain.refusals import (
     GoodsUnavailable,
     NoSuchCartLine,
     NoSuchGoods,
+    NothingOwed,
     OrderAlreadyClosed,
     Refusal,
     StockShort,
@@ -31,5 +32,6 @@ FACTS: Final[Mapping[type[Refusal], Mapping[str, Any]]] = {
     AlreadyReturned: {"order_id": _ORDER_ID},
     GoodsUnavailable: {"missing": [12]},
     OrderAlreadyClosed: {"order_id": _ORDER_ID, "refund_due": 2500},
+    NothingOwed: {"order_id": _ORDER_ID, "step": "PAID"},
     WrongAmount: {"expected": 2500, "got": 2400},
 }

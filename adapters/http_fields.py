@@ -7,7 +7,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from adapters import user_email
-from domain.limits import MAX_AMOUNT, MAX_NUMS, MAX_PRICE, MAX_STOCK
+from domain.limits import MAX_AMOUNT, MAX_NUMS, MAX_PRICE, MAX_REASON_CHARS, MAX_STOCK
 
 MAX_ID: Final = 2**53 - 1
 """Goods and user ids are JSON numbers, so they stay exact in every reader."""
@@ -45,6 +45,13 @@ def _digits(text: object) -> object:
     return text
 
 
+def _yes_or_no(text: object) -> object:
+    """Pydantic alone would take `on`, `1` and `t` as well."""
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def _in_63_bits(order_id: str) -> str:
     if int(order_id) > MAX_ORDER_ID:
         raise ValueError(f"must be at most {MAX_ORDER_ID}")
@@ -69,6 +76,7 @@ Delta = Annotated[int, Field(ge=-MAX_STOCK, le=MAX_STOCK, description="units add
 Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="units of one goods")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="minor units of the shop's currency")]
 Reason = Annotated[str, _one_line(200)]
+ActReason = Annotated[str, _one_line(MAX_REASON_CHARS)]
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID), AfterValidator(_in_63_bits)]
 
 Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(user_email.tidy)]
@@ -96,6 +104,9 @@ Cursor = Annotated[
     str | None, Query(max_length=512, pattern=ONE_LINE, description="`next_cursor` of the page before")
 ]
 Seconds = Annotated[int | None, BeforeValidator(_digits), Query(ge=0, le=MAX_ID)]
+Stuck = Annotated[
+    bool, BeforeValidator(_yes_or_no), Query(description="only those sent again 3 times without an answer")
+]
 Status = Annotated[
     int | None, BeforeValidator(_digits), Query(ge=1, le=3, description="1 to pay, 2 paid, 3 closed")
 ]

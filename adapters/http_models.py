@@ -37,6 +37,15 @@ _USER: dict[str, Any] = {
 _GOODS: dict[str, Any] = {"goods_id": 12, "name": "Blue mug", "price": 1250}
 _STOCK: dict[str, Any] = {"goods_id": 12, "stock": 40, "version": 1}
 _CART_LINE: dict[str, Any] = {"goods_id": 12, "nums": 2, "checked": True}
+_SAGA: dict[str, Any] = {
+    "order_id": "7300000000000000001",
+    "step": "SELLING",
+    "owes": "Sell",
+    "since": "2026-11-23T14:03:00Z",
+    "tries": 3,
+    "next_try_at": "2026-11-23T14:03:15Z",
+    "last_error": "inventory has not answered Sell since 2026-11-23 14:03:00 UTC",
+}
 
 
 class Answer(BaseModel):
@@ -254,6 +263,8 @@ class Timeline(Answer):
 class SagaAnswer(Answer):
     """`owes`: the command sent again until it is answered. `last_error`: why it was sent again."""
 
+    model_config = _example(**_SAGA)
+
     order_id: str
     step: str
     owes: str | None
@@ -264,20 +275,7 @@ class SagaAnswer(Answer):
 
 
 class SagaPage(Answer):
-    model_config = _example(
-        items=[
-            {
-                "order_id": "7300000000000000001",
-                "step": "SELLING",
-                "owes": "Sell",
-                "since": "2026-11-23T14:03:00Z",
-                "tries": 3,
-                "next_try_at": "2026-11-23T14:03:07Z",
-                "last_error": "inventory has not answered",
-            }
-        ],
-        next_cursor=None,
-    )
+    model_config = _example(items=[_SAGA], next_cursor=None)
 
     items: list[SagaAnswer]
     next_cursor: str | None

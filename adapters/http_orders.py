@@ -23,6 +23,7 @@ from adapters.http_order_answers import (
 from domain import streams
 from domain.order import Contact, Order, OrderStatus, Payment, PayOrder
 from domain.refusals import (
+    AccountClosed,
     AlreadyPaid,
     AlreadyReturned,
     AmountTooLarge,
@@ -53,6 +54,7 @@ PLACING_REFUSALS: tuple[type[Refusal], ...] = (
     AmountTooLarge,
     OrderAlreadyClosed,
     OrderUnderWay,
+    AccountClosed,
 )
 
 router = APIRouter(route_class=GuardedRoute, tags=["orders"])

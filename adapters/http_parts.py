@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from adapters.paseto_tokens import Tokens
+from adapters.saga_rows import SagaFilter
 from adapters.user_desk import UserDesk
 from orchestrator.checkout import Checkout
 from orchestrator.ledger import Ledger
@@ -31,9 +32,7 @@ class Queries(Protocol):
     async def orders_page(
         self, user_id: int | None, status: int | None, limit: int, cursor: str | None
     ) -> Page: ...
-    async def sagas_page(
-        self, step: str | None, older_than_s: int | None, limit: int, cursor: str | None
-    ) -> Page: ...
+    async def sagas_page(self, which: SagaFilter, limit: int, cursor: str | None) -> Page: ...
     async def wait_for(self, positions: Mapping[str, int], timeout_s: float) -> bool: ...
     async def positions(self) -> list[Item]: ...
 
@@ -42,7 +41,8 @@ class Queries(Protocol):
 class HttpParts:
     """`clock`: UTC now. `readiness`: each part's name with "ok" or what is wrong with it.
 
-    `timeline`: the causal timeline of an order, oldest first; None for an order that never was.
+    `timeline`: the causal timeline of an order, oldest first; `saga`: its row as the log has it now; both
+    None for an order that never was.
     """
 
     users: Ledger
@@ -59,3 +59,4 @@ class HttpParts:
     new_command_id: Callable[[], str]
     readiness: Callable[[], Awaitable[Mapping[str, str]]]
     timeline: Callable[[str], Awaitable[list[Item] | None]]
+    saga: Callable[[str], Awaitable[Item | None]]

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.cursors import BigInt, Text, read_cursor, write_cursor
 from adapters.postgres_read_schema import query, session
+from adapters.saga_rows import SagaFilter
 
 MAX_BIGINT: Final = 2**63 - 1
 MAX_ORDER_ID_DIGITS: Final = 19
@@ -122,14 +123,13 @@ class Queries:
         """order_id, step, owes, since, tries, next_try_at, last_error."""
         return await self._row("saga", {"order_id": _number(order_id)})
 
-    async def sagas_page(
-        self, step: str | None, older_than_s: float | None, limit: int, cursor: str | None
-    ) -> Page:
-        """Sagas in one step, or all under way, longest in their step first; `older_than_s` of it or more."""
-        question = f"sagas step={step} older_than_s={older_than_s}"
+    async def sagas_page(self, which: SagaFilter, limit: int, cursor: str | None) -> Page:
+        """Sagas, longest in their step first."""
+        question = f"sagas {which}"
         keys = read_cursor(cursor, question, tuple[datetime, BigInt]) if cursor else (None, None)
-        params = {"step": step, "older_than_s": older_than_s, "since": keys[0], "order_id": keys[1]}
-        found = await self._rows("sagas_page", {**params, "limit": limit + 1})
+        params = {"step": which.step, "older_than_s": which.older_than_s, "stuck": which.is_stuck or None}
+        place = {"since": keys[0], "order_id": keys[1], "limit": limit + 1}
+        found = await self._rows("sagas_page", {**params, **place})
         return _page(found, limit, question, lambda item: (item["since"], int(item["order_id"])))
 
     async def user(self, user_id: int) -> Item | None:

@@ -24,9 +24,10 @@ from adapters.paseto_tokens import Tokens
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_queries import Queries, read_pool
 from adapters.postgres_recorder import LogRecorder
+from adapters.saga_rows import saga_of
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.wiring import Plant
-from domain.services import GOODS, INVENTORY, SERVICES, USER
+from domain.services import GOODS, INVENTORY, ORDER, SERVICES, USER
 from orchestrator.loops import wanted
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         clock=utc_now,
         new_command_id=new_command_id,
         readiness=Readiness(plant, pool).look,
+        saga=partial(saga_of, plant.dsn(ORDER.log)),
         timeline=partial(timeline_of, {service.log: plant.dsn(service.log) for service in SERVICES}),
     )
     follower = Follower(plant.dsn(USER.log), desk)

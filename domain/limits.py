@@ -6,6 +6,9 @@ MAX_LINES = 2_000
 MAX_NUMS = 2**31 - 1
 """Units of one goods in one line."""
 
+MAX_REASON_CHARS = 500
+"""Of why an operator retries or compensates a saga."""
+
 MAX_STOCK = 2**53 - 1
 """Units of one goods on hand: exact in every JSON reader."""
 

@@ -7,6 +7,9 @@ from domain.saga import OWES, GiveUpSelling, LapsePayment, NoteResend, Saga, Ste
 RESEND_PAUSES_S = (1, 2, 4, 8, 15, 30, 60)
 """Seconds before the owed command is sent again; the last one repeats."""
 
+STUCK_AFTER_TRIES = 3
+"""Resends without an answer after which a saga is shown to the operator as stuck."""
+
 
 def resend_at(tries: int, now: datetime) -> datetime:
     """When to send again what was sent `tries` times again already."""

@@ -123,10 +123,12 @@ CREATE TABLE IF NOT EXISTS {schema}.order_saga (
     next_try_at timestamptz,
     last_error text
 ) WITH (fillfactor = 70, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
--- Pages of sagas in one step, of those that owe something, and what the watchdog looks for. Those that owe nothing
--- and wait for nothing are in neither of the last two, so both stay small.
+-- Pages of sagas in one step, of those that owe something, of those that are stuck, and what the watchdog looks
+-- for. Those that owe nothing and wait for nothing are in none of the last three, so these stay small.
 CREATE INDEX IF NOT EXISTS order_saga_in_step ON {schema}.order_saga (step, since, order_id);
 CREATE INDEX IF NOT EXISTS order_saga_under_way ON {schema}.order_saga (since, order_id)
     WHERE owes IS NOT NULL;
+CREATE INDEX IF NOT EXISTS order_saga_stuck ON {schema}.order_saga (since, order_id)
+    WHERE owes IS NOT NULL AND tries >= 3;
 CREATE INDEX IF NOT EXISTS order_saga_waking ON {schema}.order_saga (next_try_at)
     WHERE next_try_at IS NOT NULL;

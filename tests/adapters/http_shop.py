@@ -16,6 +16,7 @@ from adapters.http_app import HttpParts
 from adapters.ids import OrderIds, new_command_id
 from adapters.paseto_key import generate
 from adapters.paseto_tokens import Tokens
+from adapters.saga_rows import SagaFilter, saga_row
 from adapters.user_desk import DeskTerms, UserDesk
 from domain import services, streams
 from domain.cart import Cart
@@ -24,7 +25,8 @@ from domain.order import Order, OrderStatus
 from domain.recorded import Cause, Recorded
 from domain.refusals import AlreadyReturned
 from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga
-from domain.saga_owed import owed_after
+from domain.saga_owed import owed, owed_after
+from domain.saga_timing import STUCK_AFTER_TRIES
 from domain.sale import Sale, SaleStatus, Sell
 from domain.service import Service
 from domain.session import OpenSession
@@ -125,11 +127,10 @@ class Reads:
         items = [item for item in items if user_id in (None, item["user_id"])]
         return [item for item in items if status in (None, item["status"])][:limit], None
 
-    async def sagas_page(
-        self, step: str | None, older_than_s: int | None, limit: int, cursor: str | None
-    ) -> Page:
-        sagas: list[Saga] = [saga for saga in self._all("saga") if step in (None, saga.step.value)]
-        return [_saga(saga) for saga in sagas[:limit]], None
+    async def sagas_page(self, which: SagaFilter, limit: int, cursor: str | None) -> Page:
+        sagas: list[Saga] = [saga for saga in self._all("saga") if which.step in (None, saga.step.value)]
+        least = STUCK_AFTER_TRIES if which.is_stuck else 0
+        return [_saga(saga) for saga in sagas if saga.tries >= least][:limit], None
 
     async def wait_for(self, positions: Mapping[str, int], timeout_s: float) -> bool:
         self.waits += 1
@@ -184,6 +185,7 @@ class Shop:
             new_command_id=new_command_id,
             readiness=self._readiness,
             timeline=self._timeline,
+            saga=self._saga,
         )
 
     async def new_id(self) -> int:
@@ -199,6 +201,18 @@ class Shop:
         await self.users.submit(opened, cause)
         return self.tokens.mint(user_id=user_id, role=role, session_id=opened.session_id).token
 
+    async def settled(self) -> None:
+        """Inventory has answered everything, and what its answers made owed as well."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def answer_owed(self, order_id: str) -> None:
+        """Inventory hears what an order's saga owes, as it does when the watchdog sends it again."""
+        name = streams.saga(order_id)
+        command = owed((await self.orders.read(name))[name])
+        assert command is not None, "it owes nothing"
+        await self._answer(command)
+
     async def close(self) -> None:
         await asyncio.gather(*self._tasks)
         for ledger in (self.users, self.goods, self.inventory, self.orders):
@@ -213,6 +227,10 @@ class Shop:
 
     async def _readiness(self) -> Mapping[str, str]:
         return self.ready
+
+    async def _saga(self, order_id: str) -> Item | None:
+        stored = self.recorders["order"].select_events(streams.saga(order_id))
+        return saga_row([decode(event) for event in stored])
 
     async def _timeline(self, order_id: str) -> list[Item] | None:
         return [

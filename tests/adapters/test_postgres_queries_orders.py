@@ -9,7 +9,9 @@ import pytest
 
 from adapters.cursors import BadCursor
 from adapters.postgres_queries import Queries, read_pool
+from adapters.saga_rows import SagaFilter
 from domain.order import Payment, PayOrder
+from domain.saga import Resent
 from domain.services import ORDER
 from tests.adapters.read_history import SHOP, all_pages, database_with
 from tests.adapters.stored_history import store
@@ -137,7 +139,7 @@ async def test_what_is_paid_late_is_shown_as_refund_due(fresh_database: str) -> 
 
 
 async def test_sagas_that_owe_something_are_shown_longest_in_their_step_first(queries: Queries) -> None:
-    items = await all_pages(lambda cursor: queries.sagas_page(None, None, 2, cursor))
+    items = await all_pages(lambda cursor: queries.sagas_page(SagaFilter(), 2, cursor))
     since = [item["since"] for item in items]
     assert since == sorted(since)
     assert {item["order_id"]: item["owes"] for item in items} == {
@@ -147,16 +149,28 @@ async def test_sagas_that_owe_something_are_shown_longest_in_their_step_first(qu
 
 
 async def test_sagas_that_wait_for_their_payment_owe_nothing_and_are_found_by_step(queries: Queries) -> None:
-    items = await all_pages(lambda cursor: queries.sagas_page("AWAITING_PAYMENT", None, 4, cursor))
+    items = await all_pages(lambda cursor: queries.sagas_page(SagaFilter("AWAITING_PAYMENT"), 4, cursor))
     assert {int(item["order_id"]) for item in items} == set(ORDERS) - set(PAID) - set(CLOSED)
     assert {item["owes"] for item in items} == {None}
 
 
 async def test_sagas_are_found_by_step_and_age(queries: Queries) -> None:
-    items = await all_pages(lambda cursor: queries.sagas_page("PAID", 0, 2, cursor))
+    items = await all_pages(lambda cursor: queries.sagas_page(SagaFilter("PAID", 0), 2, cursor))
     assert sorted(int(item["order_id"]) for item in items) == sorted(PAID)
-    assert await queries.sagas_page("REFUSED", None, 5, None) == ([await queries.saga("999")], None)
-    assert await queries.sagas_page(None, 10**9, 5, None) == ([], None)
+    assert await queries.sagas_page(SagaFilter("REFUSED"), 5, None) == ([await queries.saga("999")], None)
+    assert await queries.sagas_page(SagaFilter(None, 10**9), 5, None) == ([], None)
+
+
+async def test_sagas_that_are_stuck_are_found_without_the_others(fresh_database: str) -> None:
+    shop = ShopHistory()
+    shop.stocked(11, units=9)
+    for user_id, order_id, tries in ((7, "900", 2), (8, "901", 3), (9, "902", 7)):
+        shop.started(order_id, [(11, 1)], user_id)
+        shop.plant(ORDER, f"saga-{order_id}", Resent(tries, shop.now, "inventory has not answered Sell"))
+    store(shop, fresh_database)
+    async with read_pool(fresh_database) as pool:
+        items, _ = await Queries(pool).sagas_page(SagaFilter(is_stuck=True), 9, None)
+    assert [(item["order_id"], item["tries"]) for item in items] == [("901", 3), ("902", 7)]
 
 
 async def test_a_saga_says_what_it_owes_and_when_it_is_looked_at(queries: Queries) -> None:
@@ -184,7 +198,7 @@ async def test_a_cursor_of_another_list_or_filter_is_refused(queries: Queries) -
         queries.orders_page(7, 1, 1, cursor),
         queries.goods_page(None, 1, cursor),
         queries.goods_page("red", 1, cursor),
-        queries.sagas_page(None, None, 1, cursor),
+        queries.sagas_page(SagaFilter(), 1, cursor),
         queries.orders_page(7, None, 1, "forged"),
     ):
         with pytest.raises(BadCursor):

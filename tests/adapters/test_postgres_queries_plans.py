@@ -32,6 +32,7 @@ PAGES = (
     ("orders_page", {"user_id", "status", "before", "limit"}, "order_info_of_user_in_status"),
     ("sagas_page", {"since", "order_id", "limit"}, "order_saga_under_way"),
     ("sagas_page", {"since", "order_id", "older_than_s", "limit"}, "order_saga_under_way"),
+    ("sagas_page", {"stuck", "since", "order_id", "limit"}, "order_saga_stuck"),
     ("sagas_page", {"step", "since", "order_id", "limit"}, "order_saga_in_step"),
 )
 

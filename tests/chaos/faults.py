@@ -286,9 +286,9 @@ OTHERS: Final = (
     Fault("messages lost on the way in", "proxy: 1-8 of them", 2, _proxied(_publisher, _drop("publish"))),
     Fault(
         "messages doubled",
-        "proxy: 5-50 of them",
-        2,
-        _proxied(_publisher, lambda proxy, chance: proxy.double("publish", chance.randint(5, 50))),
+        "proxy: 20-100 of them",
+        4,
+        _proxied(_publisher, lambda proxy, chance: proxy.double("publish", chance.randint(20, 100))),
     ),
     Fault(
         "connections reset",

@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench chaos lint format lock clean
+.PHONY: help install demo test bench simulate chaos lint format lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: install ## all tests
 
 bench: install ## orders a second over HTTP on a fresh shop; not part of the tests
 	@$(BIN)/tillroll bench http $(ARGS)
+
+simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
+	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)
 
 chaos: install ## MINUTES=10 of kills and faults on a shop of real processes; SEED=n for the same faults
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)

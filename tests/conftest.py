@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +12,23 @@ import pytest
 from psycopg import conninfo, sql
 
 from adapters.embedded_servers import EmbeddedServers
+
+FIGURES = pytest.StashKey[list[str]]()
+"""Lines that tests want to be read: how much was looked at, and how fast."""
+
+
+@pytest.fixture
+def figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Prints a line at the end of the run, whether its test passes or not."""
+    return pytestconfig.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash.get(FIGURES, [])
+    if lines:
+        terminalreporter.section("figures")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import psycopg
 from adapters.api_client import BadApiAddress
 from adapters.embedded_servers import NotRunning
 from adapters.paseto_key import KeyFileError
+from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_migrate import NoDatabase
 from adapters.retail_file import RetailFileError
 from adapters.retail_load import LoadError
+from adapters.saga_desk import CannotAct
 from adapters.server_account import EmbeddedServerError
 from adapters.settings import SettingError
 from adapters.wiring import CannotStart
@@ -24,6 +26,8 @@ OPERATOR_ERRORS: Final = (
     RetailFileError,
     LoadError,
     BadApiAddress,
+    CannotAct,
+    LogUnreadable,
     psycopg.Error,
 )
 

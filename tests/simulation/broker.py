@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.intake import Intake
-
 from adapters.wire_codec import encode
+from orchestrator.intake import Intake
 from orchestrator.loops import wanted
 from orchestrator.messages import Command, Reply, Undelivered
 from tests.simulation.chance import Chance
@@ -76,7 +75,8 @@ class SimBroker:
         future = self._loop.create_future()
         stream = self.streams[name]
         stream.waiting.append((process, future))
-        self.look(stream, 0.0)
+        if stream.messages:
+            self.look(stream, 0.0)
         return future
 
     def wipe(self) -> None:

@@ -16,6 +16,7 @@ import orchestrator.watchdog
 import projections.advance
 from domain import order, saga, saga_owed, saga_timing, sale, streams
 from domain.order import Order, OrderPaid, OrderStatus, PayOrder
+from domain.refusals import Unavailable
 from domain.sale import Rollback, Sale, SaleStatus, Sell
 from domain.services import ORDER
 from domain.stock import Stock, StockSold
@@ -237,20 +238,23 @@ def answered_before_commit() -> Any:
     settle = Bookkeeper.settle
 
     def hopeful(self: Bookkeeper, requests: Sequence[Request]) -> Settled:
-        hoped: list[Any] = []
+        hoped: list[Batch] = []
         commit = self._commit
 
         def remember(work: Batch) -> Sequence[int]:
-            hoped[:] = [work]
-            return commit(work)
+            try:
+                return commit(work)
+            except LogUnavailable:
+                hoped[:] = [work]
+                raise
 
         with patch.object(self, "_commit", remember):
             settled = settle(self, requests)
-        if hoped and any(isinstance(answer, Exception) for answer in settled.answers):
+        if hoped:
             work = hoped[0]
             answers = [
-                Done((), {name: work.current(name).state for name in work.known}, None)
-                if type(answer).__name__ == "Unavailable" and request.cause is not None
+                Done((), work.states({*work.known, *work.after}), None)
+                if isinstance(answer, Unavailable) and request.cause is not None
                 else answer
                 for request, answer in zip(requests, settled.answers, strict=True)
             ]

@@ -1,9 +1,10 @@
 """docs/faults.md: its tables are written by the runs themselves, each between marks of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.bugs import BUGS
 from tests.simulation.chance import FAULTS
 
 TITLE: Final = "# Faults\n"
@@ -28,6 +29,17 @@ def write_simulation(
         "| fault | injected at | histories that had it | times | violations |\n|---|---|--:|--:|--:|\n"
     )
     write_part(path, "simulation", head + "\n".join(rows))
+
+
+def write_bugs(path: Path, histories: int, rows: Sequence[tuple[str, int, str]]) -> None:
+    """The part of the deliberate bugs: name, in how many histories it was caught, and by which law first."""
+    meaning = {bug.__name__: (bug.__doc__ or "").strip() for bug in BUGS}
+    lines = [f"| {meaning[name]} | `{name}` | {count:,} | {law} |" for name, count, law in rows]
+    head = (
+        f"Each over the same {histories:,} histories.\n\n"
+        "| bug | name | histories that break a law | the first law broken |\n|---|---|--:|---|\n"
+    )
+    write_part(path, "bugs", head + "\n".join(lines))
 
 
 def write_part(path: Path, name: str, text: str) -> None:

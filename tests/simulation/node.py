@@ -65,6 +65,7 @@ class Node:
         self.site = site
         self.process = process
         self.offset_s = 0.0
+        self.is_following = False
         self.woken = asyncio.Event()
         self.wire = SimWire(site.broker, process, site.chance, site.loop)
         self.outcomes = Outcomes()
@@ -142,6 +143,7 @@ class Node:
 
     async def _project(self, shelves: Sequence[Shelf]) -> None:
         """Woken by a commit, and by a clock because the news of a commit can get lost."""
+        self.is_following = True
         while wanted():
             self.woken.clear()
             for shelf in shelves:

@@ -5,6 +5,7 @@ python -m tests.simulation.run --seed 4711        one history again, told step b
 """
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.simulation.auditor import Violation
 from tests.simulation.bugs import BUGS
-from tests.simulation.faults_table import write_simulation
+from tests.simulation.faults_table import write_bugs, write_simulation
 from tests.simulation.history import run, tell
 
 CHUNK: Final = 50
@@ -63,8 +64,9 @@ class Summary:
 
 
 def some(first: int, count: int) -> Summary:
-    """Histories of so many seeds, one after the other."""
+    """Histories of so many seeds, one after the other; what they leave behind is collected at the end."""
     logging.disable(logging.CRITICAL)
+    gc.disable()
     summary = Summary()
     for seed in range(first, first + count):
         outcome = run(seed)
@@ -81,6 +83,7 @@ def some(first: int, count: int) -> Summary:
             summary.steps[outcome.told.steps] += 1
             summary.ends += outcome.told.ends
             summary.counted += outcome.told.counted
+    gc.collect()
     return summary
 
 
@@ -154,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--seed", type=int, metavar="SEED", help="one history again, told step by step")
     parser.add_argument("--bug", choices=[bug.__name__ for bug in BUGS], help="with this deliberate bug")
+    parser.add_argument("--bugs", action="store_true", help="every deliberate bug over the same histories")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was seen there")
     parser.add_argument(
@@ -163,6 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     if wanted.histories < 1 or wanted.processes < 1:
         parser.error("--histories and --processes must be 1 or more")
+    if wanted.bugs:
+        return every_bug(wanted, console)
     with _switched_on(wanted.bug):
         if wanted.seed is not None:
             return replay(wanted.seed, console)
@@ -176,6 +182,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wanted.table is not None:
         write_simulation(wanted.table, summary.histories, summary.had, summary.happened, summary.violated)
     return 1 if summary.violations else 0
+
+
+def caught(bug: str, histories: int) -> tuple[str, int, list[tuple[int, str]]]:
+    """How many of so many histories break a law with this bug, and which."""
+    with _switched_on(bug):
+        summary = some(0, histories)
+    return bug, histories, summary.violations
+
+
+def every_bug(wanted: argparse.Namespace, console: Console) -> int:
+    """Each deliberate bug over the same histories. Returns the exit code: 1 when one is never caught."""
+    rows = []
+    with ProcessPoolExecutor(wanted.processes, mp_context=get_context("fork")) as pool:
+        names = [bug.__name__ for bug in BUGS]
+        for name, histories, violations in pool.map(caught, names, repeat(wanted.histories)):
+            first = f"history {violations[0][0] + 1}: {violations[0][1]}" if violations else "never"
+            console.print(f"{name}: {len(violations)} of {histories} histories; {first}", soft_wrap=True)
+            rows.append((name, len(violations), violations[0][1].partition(":")[0] if violations else ""))
+    if wanted.table is not None:
+        write_bugs(wanted.table, wanted.histories, rows)
+    return 0 if all(count for _, count, _ in rows) else 1
 
 
 def _switched_on(bug: str | None) -> AbstractContextManager[Any]:

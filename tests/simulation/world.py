@@ -334,7 +334,8 @@ class World:
         except Violation as violation:
             self._trouble(violation)
         for node in self.nodes.values():
-            self.loop.call_for(node.process, 0.0, node.woken.set)
+            if node.is_following and not node.woken.is_set():
+                self.loop.call_for(node.process, 0.0, node.woken.set)
 
     def _acknowledged(self, data: bytes) -> None:
         try:

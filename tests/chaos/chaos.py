@@ -100,7 +100,8 @@ async def chaos(plan: Plan, folder: Path, tell: Tell) -> Result:
 
 
 async def _run(plan: Plan, shop: Shop, workload: Workload, tell: Tell) -> Result:
-    injector = Injector(shop, plan.seed, kill_every_s=plan.kill_every_s, other_every_s=plan.other_every_s)
+    every = {"kill_every_s": plan.kill_every_s, "other_every_s": plan.other_every_s}
+    injector = Injector(shop, workload.notes, plan.seed, **every)
     selling = asyncio.create_task(workload.run())
     telling = asyncio.create_task(_keep_telling(shop, workload, injector, tell))
     try:

@@ -6,6 +6,7 @@ A fault is over when what it broke is whole again: killed processes are started,
 import asyncio
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ import nats.js.errors
 import psutil
 
 from adapters.server_account import EmbeddedServerError
+from tests.chaos.notes import Notes
 from tests.chaos.proxy import Proxy
 from tests.chaos.shop import ROLES, RoleChild, Shop
 
@@ -251,7 +253,7 @@ def _drop(kind: str) -> Callable[[Proxy, random.Random], object]:
 KILLS: Final = (
     Fault("role process killed", "kill -9, started again at once", 20, kill_role, kills=True),
     Fault("PostgreSQL killed", "kill -9 of the server and all its children", 2, kill_postgres, kills=True),
-    Fault("NATS killed", "kill -9", 4, kill_nats, kills=True),
+    Fault("NATS killed", "kill -9", 2, kill_nats, kills=True),
     Fault(
         "broker wiped while down",
         "kill -9, JetStream's folder deleted, started again",
@@ -324,9 +326,12 @@ EVERY: Final = (*KILLS, *OTHERS)
 class Injector:
     """Two schedules side by side, kills and everything else: the seed chooses faults, not moments."""
 
-    def __init__(self, shop: Shop, seed: int, *, kill_every_s: float, other_every_s: float) -> None:
+    def __init__(
+        self, shop: Shop, notes: Notes, seed: int, *, kill_every_s: float, other_every_s: float
+    ) -> None:
         self.injected: Counter[str] = Counter()
         self._shop = shop
+        self._notes = notes
         self._seed = seed
         self._schedules = ((KILLS, kill_every_s), (OTHERS, other_every_s))
 
@@ -363,5 +368,7 @@ class Injector:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * every_s)
 
     async def _inject(self, fault: Fault, chance: random.Random) -> None:
+        began = time.monotonic()
         if await fault.inject(self._shop, chance):
             self.injected[fault.name] += 1
+            self._notes.write("fault", {"name": fault.name, "lasted_s": round(time.monotonic() - began, 2)})

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 PLACED, REFUSED, GIVEN_UP, NOTHING, UNKNOWN = "placed", "refused", "given up", "nothing", "unknown"
@@ -79,4 +80,5 @@ class Notes:
     def write(self, what: str, fields: dict[str, Any]) -> None:
         """A line in the book, kept beside the data so that a failed run can be looked into."""
         if self.book is not None:
-            self.book.write(json.dumps({"what": what, **fields}) + "\n")
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self.book.write(json.dumps({"at": at, "what": what, **fields}) + "\n")

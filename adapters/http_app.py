@@ -1,10 +1,12 @@
 """The HTTP application: routes, errors, documentation, made of the parts that the composition root gives."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
 
 from adapters import (
     http_cart,
@@ -44,8 +46,11 @@ sends it as `Tillroll-After` sees at least that. Unknown fields and parameters a
 """
 
 
-def create_app(parts: HttpParts) -> FastAPI:
-    """The ASGI application. It starts and stops nothing: the parts belong to the composition root."""
+def create_app(parts: HttpParts, numbers: Sequence[CollectorRegistry] = ()) -> FastAPI:
+    """The ASGI application. It starts and stops nothing: the parts belong to the composition root.
+
+    `numbers`: of other parts of this process, for /metrics.
+    """
     app = FastAPIOffline(
         title="Tillroll",
         version=version("tillroll"),
@@ -57,7 +62,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.positions = Positions(parts.queries)
-    app.state.metrics = HttpMetrics()
+    app.state.metrics = HttpMetrics(numbers)
     for router in ROUTERS:
         # Not include_router: that would match every request twice.
         app.router.routes.extend(router.routes)

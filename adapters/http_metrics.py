@@ -1,5 +1,6 @@
 """Numbers for an operator's monitoring: requests by route and status, their duration, orders."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
@@ -10,10 +11,14 @@ DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 class HttpMetrics:
-    """One application's numbers, in a registry of its own so that a process can have several."""
+    """One application's numbers, in a registry of its own so that a process can have several.
 
-    def __init__(self) -> None:
+    `others`: registries of other parts of this process, shown with it.
+    """
+
+    def __init__(self, others: Sequence[CollectorRegistry] = ()) -> None:
         self._registry = CollectorRegistry()
+        self._shown = (self._registry, *others, REGISTRY)
         self._requests = Counter(
             "tillroll_http_requests",
             "Requests answered.",
@@ -43,5 +48,5 @@ class HttpMetrics:
         self._refused.labels(reason).inc()
 
     def text(self) -> bytes:
-        """These numbers, then the process's own: the names differ."""
-        return generate_latest(self._registry) + generate_latest(REGISTRY)
+        """These numbers, then the other parts' and the process's own: the names differ."""
+        return b"".join(map(generate_latest, self._shown))

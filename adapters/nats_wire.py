@@ -6,16 +6,13 @@ are gone they are made again, and the sagas' watchdog sends again what was in th
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-import nats
-import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -26,20 +23,23 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from adapters.wire_codec import Poison, decode, encode
-from domain.refusals import Busy
+from adapters.nats_client import NATS_ERRORS, connect, text_of
+from adapters.nats_delivery import NatsDelivery, is_stored
+from adapters.wire_codec import encode
+from orchestrator.intake import Intake
 from orchestrator.loops import wanted
 from orchestrator.messages import Command, Reply, Undelivered
+
+__all__ = ["NATS_ERRORS", "NatsWire", "WireMisconfigured", "WireNames", "connect"]
 
 logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S: Final = 2.0
 FETCH_TIMEOUT_S: Final = 5.0
 HEARTBEAT_S: Final = 1.0
-ACK_TIMEOUT_S: Final = 2.0
 ACK_WAIT_S: Final = 30.0
 RETRY_AFTER_S: Final = 1.0
-"""When a handler could not take a message, how long until the broker gives it again."""
+"""How long a broker that does not serve us is left alone."""
 MAX_ACK_PENDING: Final = 20_000
 DUPLICATE_WINDOW_S: Final = 600.0
 MAX_AGE_S: Final = 14 * 24 * 3600.0
@@ -50,10 +50,6 @@ COMMANDS = "cmd.inventory"
 REPLIES = "reply.order"
 SHARD: Final = 0
 """Inventory is one shard so far; the subject has the place for more."""
-
-NATS_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, asyncio.TimeoutError)
-
-Handler = Callable[[Sequence[Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +103,6 @@ class WireMisconfigured(RuntimeError):
     """A consumer of this name exists with other settings; the library would silently ignore ours."""
 
 
-async def connect(urls: Sequence[str] | str, credentials: str | None = None) -> Client:
-    """A client that never gives up, notices a dead link in 20 s and buffers nothing while it is down."""
-    return await nats.connect(
-        [urls] if isinstance(urls, str) else list(urls),
-        user_credentials=credentials,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.5,
-        ping_interval=10,
-        max_outstanding_pings=2,
-        pending_size=0,
-        connect_timeout=5,
-        error_cb=_log_error,
-    )
-
-
-async def _log_error(error: Exception) -> None:
-    logger.warning("broker: %s", str(error) or type(error).__name__)
-
-
 class NatsWire:
     """Sends and receives for every role of this process."""
 
@@ -133,7 +110,6 @@ class NatsWire:
         self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
         self._names = names
-        self.poison: list[str] = []
 
     # sending
 
@@ -147,7 +123,7 @@ class NatsWire:
         try:
             await self._client.publish(self._names.decided(), msgspec.json.encode(list(order_ids)))
         except NATS_ERRORS as error:
-            raise Undelivered(_text(error)) from error
+            raise Undelivered(text_of(error)) from error
 
     async def _send(self, kind: str, items: Sequence[Any]) -> None:
         messages = [
@@ -162,17 +138,17 @@ class NatsWire:
         outcomes = await asyncio.gather(*messages, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, NATS_ERRORS):
-                raise Undelivered(_text(outcome)) from outcome
+                raise Undelivered(text_of(outcome)) from outcome
             if isinstance(outcome, BaseException):
                 raise outcome
 
     # receiving
 
-    async def serve_commands(self, handler: Handler) -> None:
-        await self._serve("cmd", COMMANDS, "inventory", handler)
+    async def serve_commands(self, intake: Intake) -> None:
+        await self._serve("cmd", "inventory", intake)
 
-    async def serve_replies(self, handler: Handler) -> None:
-        await self._serve("reply", REPLIES, "orchestrator", handler)
+    async def serve_replies(self, intake: Intake) -> None:
+        await self._serve("reply", "orchestrator", intake)
 
     async def hear_decided(self, wake: Callable[[str], None]) -> None:
         """Calls `wake` with each order id that any process announces, until cancelled."""
@@ -180,32 +156,33 @@ class NatsWire:
         async for message in subscription.messages:
             try:
                 order_ids = msgspec.json.decode(message.data, type=list[str])
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                logger.warning("an announcement cannot be read: %s", error)
                 continue
             for order_id in order_ids:
                 wake(order_id)
 
-    async def _serve(self, part: str, kind: str, durable: str, handler: Handler) -> None:
+    async def _serve(self, part: str, durable: str, intake: Intake) -> None:
         """Until cancelled. A broker that is down or wiped is waited for, and set up again."""
         stream = self._names.stream(part)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(FETCHERS):
-                tasks.create_task(self._fetch_for_ever(stream, durable, handler))
+                tasks.create_task(self._fetch_for_ever(stream, durable, intake))
 
-    async def _fetch_for_ever(self, stream: str, durable: str, handler: Handler) -> None:
+    async def _fetch_for_ever(self, stream: str, durable: str, intake: Intake) -> None:
         while wanted():
             try:
                 await self.set_up(stream, durable)
                 subscription = await self._js.pull_subscribe_bind(durable, stream)
-                await self._fetch_while_healthy(subscription, handler)
+                await self._fetch_while_healthy(subscription, intake)
             except NATS_ERRORS as error:
                 if self._client.is_closed:
                     raise
-                logger.warning("the broker does not serve %s: %s", stream, _text(error))
+                logger.warning("the broker does not serve %s: %s", stream, text_of(error))
                 await asyncio.sleep(RETRY_AFTER_S)
 
     async def _fetch_while_healthy(
-        self, subscription: JetStreamContext.PullSubscription, handler: Handler
+        self, subscription: JetStreamContext.PullSubscription, intake: Intake
     ) -> None:
         """Raises when the consumer is gone, or has not even sent a heartbeat."""
         try:
@@ -214,25 +191,10 @@ class NatsWire:
                     messages = await subscription.fetch(1, FETCH_TIMEOUT_S, HEARTBEAT_S)
                 except nats.js.errors.FetchTimeoutError:
                     continue
-                for message in messages:
-                    await self._handle(message, handler)
+                for message in filter(is_stored, messages):
+                    await intake.take(NatsDelivery(self._client, message))
         finally:
             await _unsubscribe(subscription)
-
-    async def _handle(self, message: Msg, handler: Handler) -> None:
-        """The ack comes after the commit, so a crash in between only repeats what is safe to repeat."""
-        try:
-            await handler(decode(message.data))
-        except Poison as error:
-            logger.error("message on %s cannot be read: %s", message.subject, error)
-            self.poison.append(f"{message.subject}: {error}"[:500])
-            del self.poison[:-100]
-            await message.term()
-        except (Busy, Undelivered) as error:
-            logger.warning("message on %s comes again: %s", message.subject, error)
-            await message.nak(delay=RETRY_AFTER_S)
-        else:
-            await message.ack()
 
     # set-up
 
@@ -273,7 +235,3 @@ async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
         await subscription.unsubscribe()
     except NATS_ERRORS:
         logger.debug("a subscription was gone already")
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -20,11 +20,15 @@ from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_due import PostgresDue
 from adapters.postgres_log import PostgresLog
+from adapters.postgres_parked import PostgresParkingLot
 from adapters.postgres_projector import Projector
 from adapters.settings import Settings
+from adapters.wire_codec import decode as decode_message
+from adapters.wire_metrics import WireMetrics
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER, SERVICES
 from orchestrator.checkout import Checkout, CheckoutTerms
+from orchestrator.intake import Handler, Intake
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.outcomes import Outcomes
@@ -55,6 +59,7 @@ class Plant:
     wire: NatsWire
     outcomes: Outcomes
     sender: Sender
+    numbers: WireMetrics = field(default_factory=WireMetrics)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,6 +96,18 @@ class Plant:
         terms = CheckoutTerms(self.settings.sell_deadline_s, utc_now, ids.new)
         return Checkout(self.order_ledger(), self.ledger(GOODS), self.outcomes, terms)
 
+    def intake(self, role: str, service: Service, handler: Handler) -> Intake:
+        """What that role cannot read or handle is parked beside the log of its service."""
+        lot = PostgresParkingLot(self.dsn(service.log), service.log)
+        self.stack.push_async_callback(lot.close)
+        return Intake(
+            decode=decode_message,
+            handler=handler,
+            parking=lot,
+            clock=utc_now,
+            count=self.numbers.messages(role),
+        )
+
     def project(self, projector: Projector) -> None:
         """Ends by itself, with its batches committed, once `stopping` is set."""
         self.tasks.append(projector.run(self.stopping))
@@ -119,18 +136,20 @@ async def _connected(settings: Settings) -> Client:
 
 
 def add_inventory(plant: Plant) -> None:
-    worker = InventoryWorker(plant.ledger(INVENTORY), plant.wire, utc_now)
-    plant.tasks.append(plant.wire.serve_commands(worker.handle))
+    count = plant.numbers.items("inventory")
+    worker = InventoryWorker(plant.ledger(INVENTORY), plant.wire, utc_now, count=count)
+    plant.tasks.append(plant.wire.serve_commands(plant.intake("inventory", INVENTORY, worker.handle)))
 
 
 def add_orchestrator(plant: Plant) -> None:
     orders = plant.order_ledger()
-    desk = ReplyDesk(orders, Timing(plant.settings.payment_window_s, utc_now))
+    timing = Timing(plant.settings.payment_window_s, utc_now)
+    desk = ReplyDesk(orders, timing, count=plant.numbers.items("orchestrator"))
     dsn = plant.dsn("order")
     due = PostgresDue(dsn)
     plant.stack.push_async_callback(due.close)
     watchdog = Watchdog(orders, due=due.due, send=plant.sender.send, clock=utc_now)
-    plant.tasks.append(plant.wire.serve_replies(desk.handle))
+    plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
     plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
     plant.tasks.append(watchdog.run())
 

@@ -74,7 +74,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     plant.stack.callback(follower.close)
     await follower.begin()
     plant.tasks.append(follower.run())
-    plant.tasks.append(serve_http(FastLane(create_app(parts)), sock))
+    plant.tasks.append(serve_http(FastLane(create_app(parts, [plant.numbers.registry])), sock))
 
 
 async def _id_pool(plant: Plant, log: Any) -> AsyncConnectionPool[Any]:

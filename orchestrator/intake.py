@@ -95,6 +95,11 @@ class ParkingLot(Protocol):
         ...
 
 
+Handler = Callable[[Sequence[Any]], Awaitable[None]]
+"""Returns when the effect of all items is committed and answered. Raises Busy or Undelivered to get them
+again; whatever else it raises is a bug."""
+
+
 class Intake:
     """Takes the messages of one consumer, as many at once as its caller likes."""
 
@@ -102,7 +107,7 @@ class Intake:
         self,
         *,
         decode: Callable[[bytes], Sequence[Any]],
-        handler: Callable[[Sequence[Any]], Awaitable[None]],
+        handler: Handler,
         parking: ParkingLot,
         clock: Callable[[], datetime],
         count: Callable[[str], object],

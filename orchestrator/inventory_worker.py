@@ -4,22 +4,45 @@ Safe to run twice: the sale stream of an order remembers its outcome, and a repe
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from domain import streams
 from domain.recorded import Cause
 from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers
 from domain.sale import Rollback, Sale, SaleStatus, Sell
-from orchestrator.ledger import Ledger
-from orchestrator.messages import Command, Reply, RolledBackReply, SellRefusedReply, SoldReply, Wire
+from orchestrator.ledger import Done, Ledger
+from orchestrator.messages import (
+    Command,
+    Reply,
+    RolledBackReply,
+    SellRefusedReply,
+    SoldReply,
+    Wire,
+    count_nothing,
+)
 
-CALLER = "order-saga"
+CALLER: Final = "order-saga"
+
+COMMAND_OUTCOMES: Final[Mapping[str, str]] = {
+    "decided": "it was the first of its order: sold, short, given back, or the order barred",
+    "repeated": "it was answered from what is recorded",
+    "refused": "it came after a Rollback, or says something else than what is recorded",
+}
+"""Every word that the worker counts, and what it says of one command."""
 
 
 class InventoryWorker:
-    def __init__(self, ledger: Ledger, wire: Wire, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        wire: Wire,
+        clock: Callable[[], datetime],
+        *,
+        count: Callable[[str], None] = count_nothing,
+    ) -> None:
+        self._count = count
         self._ledger = ledger
         self._wire = wire
         self._clock = clock
@@ -45,8 +68,9 @@ class InventoryWorker:
 
     async def _sell(self, command: Sell) -> Reply:
         try:
-            done = await self._ledger.submit(command, self._cause("sell", command.order_id))
+            done = await self._submit(command, "sell")
         except (AlreadyReturned, SaleDiffers, NoUnits) as refusal:
+            self._count("refused")
             return SellRefusedReply(command.order_id, refusal.name, ())
         sale: Sale = done.states[streams.sale(command.order_id)]
         if sale.status is SaleStatus.SOLD:
@@ -54,9 +78,13 @@ class InventoryWorker:
         return SellRefusedReply(command.order_id, "stock-short", sale.short)
 
     async def _rollback(self, command: Rollback) -> Reply:
-        done = await self._ledger.submit(command, self._cause("rollback", command.order_id))
+        done = await self._submit(command, "rollback")
         sale: Sale = done.states[streams.sale(command.order_id)]
         return RolledBackReply(command.order_id, sale.status is SaleStatus.RETURNED)
 
-    def _cause(self, what: str, order_id: str) -> Cause:
-        return Cause(f"{what}-{order_id}", CALLER, order_id, self._clock())
+    async def _submit(self, command: Command, what: str) -> Done:
+        order_id = command.order_id
+        cause = Cause(f"{what}-{order_id}", CALLER, order_id, self._clock())
+        done = await self._ledger.submit(command, cause)
+        self._count("decided" if done.written else "repeated")
+        return done

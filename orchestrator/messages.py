@@ -1,6 +1,6 @@
 """What travels between services. Every one of them can be derived again from a log."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,7 +56,5 @@ class Wire(Protocol):
         ...
 
 
-CommandHandler = Callable[[Sequence[Command]], Awaitable[None]]
-"""Returns when the effect is committed and answered. Raises Busy or Undelivered to get them again."""
-
-ReplyHandler = Callable[[Sequence[Reply]], Awaitable[None]]
+def count_nothing(_outcome: str) -> None:
+    """For handlers whose numbers nobody wants."""

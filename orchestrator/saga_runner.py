@@ -6,16 +6,17 @@ saga's step, and the watchdog sends it again. Safe to run twice: a reply that mo
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
+from domain import streams
 from domain.recorded import Cause, Recorded
-from domain.saga import ConfirmReturn, ConfirmSell, DenySell
+from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga, Step
 from domain.saga_owed import owed_after
 from domain.streams import key_of
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Done, Ledger
 from orchestrator.loops import wanted
 from orchestrator.messages import (
     Command,
@@ -25,6 +26,7 @@ from orchestrator.messages import (
     SoldReply,
     Undelivered,
     Wire,
+    count_nothing,
 )
 from orchestrator.outcomes import decided_orders, is_saga
 
@@ -90,12 +92,23 @@ class Timing:
     clock: Callable[[], datetime]
 
 
+REPLY_OUTCOMES: Final[Mapping[str, str]] = {
+    "applied": "it moved its saga on",
+    "ignored-unknown-order": "no such order was ever started; anything may be on the wire",
+    "ignored-late-or-repeated": "its saga has heard it, or has moved on without it",
+}
+"""Every word that the reply desk counts, and what it says of one reply."""
+
+
 class ReplyDesk:
     """The orchestrator's side of the wire: replies in, saga events out."""
 
-    def __init__(self, ledger: Ledger, timing: Timing) -> None:
+    def __init__(
+        self, ledger: Ledger, timing: Timing, *, count: Callable[[str], None] = count_nothing
+    ) -> None:
         self._ledger = ledger
         self._timing = timing
+        self._count = count
 
     async def handle(self, replies: Sequence[Reply]) -> None:
         """Raises Busy when the log could not take one of them; then all come again."""
@@ -104,7 +117,7 @@ class ReplyDesk:
     async def _hear(self, reply: Reply) -> None:
         now = self._timing.clock()
         cause = Cause(f"{type(reply).__name__}-{reply.order_id}", CALLER, reply.order_id, now)
-        await self._ledger.submit(self._command(reply, now), cause)
+        self._count(_outcome(reply.order_id, await self._ledger.submit(self._command(reply, now), cause)))
 
     def _command(self, reply: Reply, now: datetime) -> ConfirmSell | DenySell | ConfirmReturn:
         match reply:
@@ -117,6 +130,13 @@ class ReplyDesk:
                 return ConfirmReturn(order_id, returned)
             case _:
                 assert_never(reply)
+
+
+def _outcome(order_id: str, done: Done) -> str:
+    if done.written:
+        return "applied"
+    saga: Saga = done.states[streams.saga(order_id)]
+    return "ignored-unknown-order" if saga.step is Step.NEW else "ignored-late-or-repeated"
 
 
 def _put(queue: asyncio.Queue[T], item: T) -> None:

@@ -14,6 +14,7 @@ from adapters.nats_wire import NatsWire, WireMisconfigured, WireNames, connect
 from domain.refusals import Short, Unavailable
 from domain.sale import Line, Rollback, Sell
 from orchestrator.messages import Reply, RolledBackReply, SellRefusedReply, SoldReply, Undelivered
+from tests.parking import MemoryParking
 
 PATIENCE_S = 20.0
 
@@ -22,6 +23,7 @@ PATIENCE_S = 20.0
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same pauses, shorter."""
     monkeypatch.setattr("adapters.nats_wire.RETRY_AFTER_S", 0.1)
+    monkeypatch.setattr("orchestrator.intake.RETRY_AFTER_S", 0.1)
     monkeypatch.setattr("adapters.nats_wire.FETCH_TIMEOUT_S", 1.0)
     monkeypatch.setattr("adapters.nats_wire.HEARTBEAT_S", 0.25)
 
@@ -51,6 +53,8 @@ class Heard(list[Any]):
 
     def __init__(self, *failures: Exception) -> None:
         super().__init__()
+        self.parking = MemoryParking()
+        self.intake = self.parking.intake(self)
         self.failures = list(failures)
         self.calls = 0
 
@@ -89,7 +93,7 @@ SELLS = [Sell(str(n), (Line(1, 1),)) for n in range(1, 6)]
 async def test_commands_arrive_and_are_acked(client: Client, wire: NatsWire, names: WireNames) -> None:
     heard = Heard()
     await wire.set_up_streams()
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await wire.send_commands([*SELLS, Rollback("9")])
         await heard.until(lambda h: len(h) == 6)
         await nothing_pending(client, names)
@@ -106,7 +110,7 @@ async def test_replies_arrive(wire: NatsWire) -> None:
         RolledBackReply("3", returned=True),
     ]
     await wire.set_up_streams()
-    async with running(wire.serve_replies(heard)):
+    async with running(wire.serve_replies(heard.intake)):
         await wire.send_replies(replies)
         await heard.until(lambda h: len(h) == 3)
 
@@ -117,14 +121,14 @@ async def test_what_was_sent_before_anybody_listened_arrives(wire: NatsWire) -> 
     heard = Heard()
     await wire.set_up_streams()
     await wire.send_commands(SELLS)
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await heard.until(lambda h: len(h) == 5)
 
 
 async def test_many_commands_travel_in_few_messages(wire: NatsWire) -> None:
     heard = Heard()
     await wire.set_up_streams()
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await wire.send_commands([Rollback(str(n)) for n in range(1, 1_001)])
         await heard.until(lambda h: len(h) == 1_000)
 
@@ -137,8 +141,8 @@ async def test_two_processes_share_the_work(nats_url: str, wire: NatsWire, names
     try:
         await wire.set_up_streams()
         async with (
-            running(wire.serve_commands(first)),
-            running(NatsWire(other, names).serve_commands(second)),
+            running(wire.serve_commands(first.intake)),
+            running(NatsWire(other, names).serve_commands(second.intake)),
         ):
             for n in range(1, 201):
                 await wire.send_commands([Rollback(str(n))])
@@ -157,7 +161,7 @@ async def test_what_a_handler_could_not_take_comes_again(
 ) -> None:
     heard = Heard(failure, failure)
     await wire.set_up_streams()
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await wire.send_commands(SELLS)
         await heard.until(lambda h: len(h) == 5)
         await nothing_pending(client, names)
@@ -176,16 +180,18 @@ async def test_poison_is_taken_out_and_the_rest_flows_on(
     await wire.send_commands(SELLS[:1])
     await client.jetstream().publish(subject, b'{"v":99,"type":"Sell","items":[]}')
     await wire.send_commands(SELLS[1:])
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await heard.until(lambda h: len(h) == 5)
         await nothing_pending(client, names)
         info = await client.jetstream().consumer_info(names.stream("cmd"), "inventory")
 
     assert set(heard) == set(SELLS)
     assert info.num_redelivered == 0
-    assert len(wire.poison) == 2
-    assert all(text.startswith(subject) for text in wire.poison)
-    assert any("version 99" in text for text in wire.poison)
+    assert [(p.place, p.subject, p.data) for p in heard.parking.parked] == [
+        (f"{names.stream('cmd')}/1", subject, b"\x00\x01"),
+        (f"{names.stream('cmd')}/3", subject, b'{"v":99,"type":"Sell","items":[]}'),
+    ]
+    assert "version 99" in heard.parking.parked[1].reason
 
 
 async def test_a_stream_deleted_under_its_consumer_is_made_again_and_traffic_goes_on(
@@ -193,7 +199,7 @@ async def test_a_stream_deleted_under_its_consumer_is_made_again_and_traffic_goe
 ) -> None:
     heard = Heard()
     await wire.set_up_streams()
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await wire.send_commands(SELLS[:1])
         await heard.until(lambda h: len(h) == 1)
 
@@ -211,7 +217,7 @@ async def test_a_consumer_deleted_under_its_feet_is_made_again(
     """The new consumer begins at the stream's start: what comes twice is answered by the sale's stream."""
     heard = Heard()
     await wire.set_up_streams()
-    async with running(wire.serve_commands(heard)):
+    async with running(wire.serve_commands(heard.intake)):
         await wire.send_commands(SELLS[:1])
         await heard.until(lambda h: len(h) == 1)
         await client.jetstream().delete_consumer(names.stream("cmd"), "inventory")
@@ -286,7 +292,7 @@ async def test_serving_a_misconfigured_consumer_fails_instead_of_going_on(
     await client.jetstream().add_consumer(names.stream("cmd"), config)
 
     with pytest.raises(ExceptionGroup) as error:
-        await asyncio.wait_for(wire.serve_commands(Heard()), PATIENCE_S)
+        await asyncio.wait_for(wire.serve_commands(Heard().intake), PATIENCE_S)
     assert error.group_contains(WireMisconfigured)
 
 
@@ -342,7 +348,7 @@ async def test_serving_stops_when_told_however_busy_the_wire_is(wire: NatsWire) 
 
     async with running(busy()):
         for n in range(60):
-            task = asyncio.create_task(wire.serve_commands(Heard()))
+            task = asyncio.create_task(wire.serve_commands(Heard().intake))
             await asyncio.sleep(0.02 + n * 0.0005)
             task.cancel()
             done, _ = await asyncio.wait({task}, timeout=3.0)

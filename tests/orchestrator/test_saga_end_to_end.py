@@ -36,6 +36,7 @@ from orchestrator.messages import Command, Reply
 from orchestrator.outcomes import Outcomes, is_saga
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
+from tests.parking import MemoryParking
 
 PATIENCE_S = 20.0
 CONTACT = Contact("1 High Street", "Ann", "07700 900000", "N1")
@@ -101,6 +102,7 @@ class Shop:
         self.logs = {service.log: PostgresLog(dsn, service.log) for service in (GOODS, INVENTORY, ORDER)}
         self.goods, self.inventory, self.orders = map(self.ledger, (GOODS, INVENTORY, ORDER))
         self.outcomes, self.due, self.sender = Outcomes(), DueSagas(), Sender(wire)
+        self.parking = MemoryParking()
         self.orders.listeners += [
             self.outcomes.on_recorded,
             self.due.on_recorded,
@@ -118,8 +120,8 @@ class Shop:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sender.run())
-            tasks.create_task(self.wire.serve_commands(self.worker.handle))
-            tasks.create_task(self.wire.serve_replies(self.desk.handle))
+            tasks.create_task(self.wire.serve_commands(self.parking.intake(self.worker.handle)))
+            tasks.create_task(self.wire.serve_replies(self.parking.intake(self.desk.handle)))
             tasks.create_task(self.watchdog.run())
 
     async def close(self) -> None:

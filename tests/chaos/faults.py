@@ -28,6 +28,7 @@ STOPPED_S: Final = (1.0, 7.0)
 """Longer than PostgreSQL lets a transaction idle (5 s), at times."""
 SERVER_STOPPED_S: Final = (0.5, 3.0)
 START_TRIES: Final = 5
+INSIST_EVERY_S: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +364,16 @@ class Injector:
         first = chance.sample(faults, len(faults))
         weights = [fault.weight for fault in faults]
         while asyncio.get_running_loop().time() < ends_at:
+            insists = bool(first)
             fault = first.pop() if first else chance.choices(faults, weights)[0]
-            tasks.create_task(self._inject(fault, random.Random(chance.random())))
+            tasks.create_task(self._inject(fault, random.Random(chance.random()), insists=insists))
             await asyncio.sleep(chance.uniform(0.5, 1.5) * every_s)
 
-    async def _inject(self, fault: Fault, chance: random.Random) -> None:
+    async def _inject(self, fault: Fault, chance: random.Random, *, insists: bool) -> None:
+        """What it would hit may be in the middle of another fault: then it waits, or is left out."""
         began = time.monotonic()
-        if await fault.inject(self._shop, chance):
+        while not (done := await fault.inject(self._shop, chance)) and insists:
+            await asyncio.sleep(INSIST_EVERY_S)
+        if done:
             self.injected[fault.name] += 1
             self._notes.write("fault", {"name": fault.name, "lasted_s": round(time.monotonic() - began, 2)})

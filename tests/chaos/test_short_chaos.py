@@ -21,7 +21,7 @@ PLAN = Plan(
     terms=Terms(payment_window_s=5, sell_deadline_s=4),
     size=Size(customers=16, goods=60, per_s=40),
     kill_every_s=2.0,
-    other_every_s=1.2,
+    other_every_s=1.0,
 )
 
 
@@ -40,6 +40,6 @@ async def test_half_a_minute_of_every_fault_breaks_no_promise(folder: Path) -> N
     assert result.broken == {}
     assert result.is_clean
     assert {fault.name for fault in EVERY} - set(result.faults) == set()
-    assert result.orders_decided > 50
+    assert result.orders_decided > 20
     assert result.accepted > 0
     assert result.dropped["stored dropped"] > 0

@@ -82,7 +82,7 @@ class PostgresParkingLot:
         try:
             await self._pool.open()
             async with self._pool.connection() as conn, conn.transaction():
-                await conn.execute(f"SET LOCAL statement_timeout = '{WAIT_S:.0f}s'")
+                await conn.execute(f"SET LOCAL statement_timeout = {WAIT_S * 1_000:.0f}")
                 await conn.execute(_in(self._log, _PARK), _row(parked))
                 await conn.execute(_in(self._log, _MAKE_ROOM), {"keep": self._max_parked})
         except psycopg.Error as error:

@@ -80,6 +80,10 @@ class OrderBook:
         return self.step == "SELLING" and self.sell_before is not None and self.sell_before < by
 
 
+RULES: Final = {name: re.sub("([A-Z])", r"_\1", name).lower() for name in NAMES.values()}
+"""The auditor's method for an event, where it has one: `_order_placed` for OrderPlaced."""
+
+
 class Auditor:
     """Raises Violation from `see` at the first commit that breaks a law."""
 
@@ -93,7 +97,7 @@ class Auditor:
         self.closed_carts: set[str] = set()
         self.commands: set[str] = set()
         self.seen = 0
-        self._rules = {name: getattr(self, _method(name), None) for name in NAMES.values()}
+        self._rules = {name: getattr(self, rule, None) for name, rule in RULES.items()}
 
     def see(self, log: str, commit: Sequence[Recorded]) -> None:
         """The events of one commit. Laws of a commit hold after all of it."""
@@ -356,8 +360,3 @@ def _units(lines: Sequence[Any]) -> Counter[int]:
     for line in lines:
         units[line.goods_id] += line.nums
     return units
-
-
-def _method(name: str) -> str:
-    """The auditor's rule for an event: `_order_placed` for OrderPlaced."""
-    return re.sub("([A-Z])", r"_\1", name).lower()

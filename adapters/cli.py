@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from adapters import cli_audit, cli_bench, cli_load, cli_replay, cli_saga, cli_site, cli_users
+from adapters import cli_audit, cli_bench, cli_load, cli_parked, cli_replay, cli_saga, cli_site, cli_users
 from adapters.cli_errors import OPERATOR_ERRORS, line_of
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ cli_audit.register(app)
 cli_bench.register(app)
 app.add_typer(cli_replay.app, name="replay")
 app.add_typer(cli_saga.app, name="saga")
+app.add_typer(cli_parked.app, name="parked")
 
 
 def main() -> None:

@@ -367,6 +367,9 @@ async def test_whoever_waits_elsewhere_hears_that_an_order_is_decided(
                 await asyncio.sleep(0.02)
         await client.publish(names.decided(), b"\xff not JSON")
         await client.publish(names.decided(), b'{"order": 1}')
+        await client.publish(names.decided(), b'["\xff\xfe"]')
+        await client.publish(names.decided(), b"[" * 1_000_000)
+        await client.publish(names.decided(), b"", headers={"Status": "503"})
         await wire.announce(["2", "3"])
         async with asyncio.timeout(PATIENCE_S):
             while heard[-1] != "3":

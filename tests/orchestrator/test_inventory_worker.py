@@ -1,5 +1,6 @@
 """Inventory's side of the wire: every command is answered, and a repeat gets the same answer."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from domain.recorded import Cause
 from domain.refusals import Overloaded, Short, Unavailable
 from domain.sale import Line, Rollback, Sell
 from domain.stock import SetInv, Stock
-from orchestrator.inventory_worker import InventoryWorker
+from orchestrator.inventory_worker import COMMAND_OUTCOMES, InventoryWorker
 from orchestrator.ledger import Ledger
 from orchestrator.log import Log
 from orchestrator.messages import Command, Reply, RolledBackReply, SellRefusedReply, SoldReply, Undelivered
@@ -170,3 +171,15 @@ async def test_a_closed_ledger_makes_the_commands_come_again(
 
     with pytest.raises(Unavailable):
         await worker.handle([SELL])
+
+
+async def test_every_command_is_counted_by_what_it_changed(
+    ledger: Ledger, wire: MemoryWire, at: datetime
+) -> None:
+    counted: Counter[str] = Counter()
+    worker = InventoryWorker(ledger, wire, lambda: at, count=lambda word: counted.update([word]))
+    await worker.handle([SELL, Sell("8", (Line(2, 3),))])
+    await worker.handle([SELL, Sell("7", (Line(1, 5),)), Rollback("7"), Rollback("7"), SELL])
+
+    assert counted == {"decided": 3, "repeated": 2, "refused": 2}
+    assert set(counted) == set(COMMAND_OUTCOMES)

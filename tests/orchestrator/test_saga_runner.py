@@ -1,6 +1,7 @@
 """The saga's runner: what is owed goes out once it is committed, what comes back moves the saga once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from domain.services import ORDER
 from orchestrator.ledger import Ledger
 from orchestrator.log import Log
 from orchestrator.messages import Command, Reply, RolledBackReply, SellRefusedReply, SoldReply, Undelivered
-from orchestrator.saga_runner import ReplyDesk, Sender, Timing
+from orchestrator.saga_runner import REPLY_OUTCOMES, ReplyDesk, Sender, Timing
 
 LedgerOver = Callable[..., Ledger]
 OpenLog = Callable[[], Log]
@@ -225,6 +226,17 @@ async def test_a_reply_for_an_order_nobody_knows_is_ignored(desk: ReplyDesk, ord
     await desk.handle([SoldReply("99"), RolledBackReply("99", returned=True)])
 
     assert (await saga(orders, "99")).step is Step.NEW
+
+
+async def test_every_reply_is_counted_by_what_it_changed(orders: Ledger, at: datetime) -> None:
+    counted: Counter[str] = Counter()
+    desk = ReplyDesk(orders, Timing(1_800, lambda: at), count=lambda word: counted.update([word]))
+    await desk.handle([SoldReply("7"), SellRefusedReply("8", "stock-short", ())])
+    await desk.handle([SoldReply("7"), SoldReply("8"), RolledBackReply("7", returned=True)])
+    await desk.handle([SoldReply("99"), SellRefusedReply("98", "stock-short", ())])
+
+    assert counted == {"applied": 2, "ignored-late-or-repeated": 3, "ignored-unknown-order": 2}
+    assert set(counted) == set(REPLY_OUTCOMES)
 
 
 async def test_replies_come_again_when_the_log_could_not_take_them(desk: ReplyDesk, orders: Ledger) -> None:

@@ -35,9 +35,9 @@ PARCEL: Final = {"address": "1 Chaos Street", "signer_name": "C", "signer_mobile
 class Size:
     """Of the load. `per_s`: orders begun each second, at most."""
 
-    customers: int = 150
+    customers: int = 250
     goods: int = 400
-    per_s: float = 100.0
+    per_s: float = 200.0
 
 
 class Workload:

@@ -1,8 +1,10 @@
 """Numbers of what became of messages and of what they said, for an operator's monitoring."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter
+
+from orchestrator.intake import OUTCOMES
 
 Count = Callable[[str], None]
 """Called with one word of a small fixed set."""
@@ -27,7 +29,14 @@ class WireMetrics:
         )
 
     def messages(self, role: str) -> Count:
-        return lambda outcome: self._messages.labels(role, outcome).inc()
+        return _counting(self._messages, role, OUTCOMES)
 
-    def items(self, role: str) -> Count:
-        return lambda outcome: self._items.labels(role, outcome).inc()
+    def items(self, role: str, outcomes: Iterable[str]) -> Count:
+        return _counting(self._items, role, outcomes)
+
+
+def _counting(counter: Counter, role: str, outcomes: Iterable[str]) -> Count:
+    """Each word is shown from the start: a number that appears with its first event shows no increase."""
+    for outcome in outcomes:
+        counter.labels(role, outcome)
+    return lambda outcome: counter.labels(role, outcome).inc()

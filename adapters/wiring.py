@@ -29,10 +29,10 @@ from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER, SERVICES
 from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.intake import Handler, Intake
-from orchestrator.inventory_worker import InventoryWorker
+from orchestrator.inventory_worker import COMMAND_OUTCOMES, InventoryWorker
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.outcomes import Outcomes
-from orchestrator.saga_runner import ReplyDesk, Sender, Timing
+from orchestrator.saga_runner import REPLY_OUTCOMES, ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
 from projections.order_saga import ORDER_SAGA
 
@@ -136,7 +136,7 @@ async def _connected(settings: Settings) -> Client:
 
 
 def add_inventory(plant: Plant) -> None:
-    count = plant.numbers.items("inventory")
+    count = plant.numbers.items("inventory", COMMAND_OUTCOMES)
     worker = InventoryWorker(plant.ledger(INVENTORY), plant.wire, utc_now, count=count)
     plant.tasks.append(plant.wire.serve_commands(plant.intake("inventory", INVENTORY, worker.handle)))
 
@@ -144,7 +144,7 @@ def add_inventory(plant: Plant) -> None:
 def add_orchestrator(plant: Plant) -> None:
     orders = plant.order_ledger()
     timing = Timing(plant.settings.payment_window_s, utc_now)
-    desk = ReplyDesk(orders, timing, count=plant.numbers.items("orchestrator"))
+    desk = ReplyDesk(orders, timing, count=plant.numbers.items("orchestrator", REPLY_OUTCOMES))
     dsn = plant.dsn("order")
     due = PostgresDue(dsn)
     plant.stack.push_async_callback(due.close)

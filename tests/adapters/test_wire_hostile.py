@@ -8,39 +8,31 @@ import hashlib
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from nats.aio.client import Client
 from psycopg import conninfo, sql
 
-from adapters.event_codec import decode, encode
 from adapters.ids import utc_now
-from adapters.nats_wire import NatsWire, WireNames, connect
-from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
-from adapters.postgres_parked import MAX_DATA_BYTES, ParkedMessage, ParkedMessages, PostgresParkingLot
-from adapters.wire_codec import decode as decode_message
+from adapters.postgres_parked import MAX_DATA_BYTES
+from domain.cart import CartLine, ReplaceCart
+from domain.order import Contact
 from domain.recorded import Cause
-from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
-from domain.service import Service
-from domain.services import INVENTORY, ORDER
+from domain.saga import Offer, StartOrder, Step
+from domain.sale import Line, Rollback, SaleStatus, Sell
 from domain.stock import SetInv
-from orchestrator.intake import Handler, Intake, Parked, ParkingLot, ParkingUnavailable
+from orchestrator.intake import Parked, ParkingLot, ParkingUnavailable
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Codec, Ledger
 from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
-from orchestrator.saga_runner import ReplyDesk, Timing
 from tests.adapters.test_wire_codec import POISON
+from tests.adapters.wire_shop import GOOD, Shop, a_shop
 
-PATIENCE_S: Final = 40.0
 MAX_PAYLOAD: Final = 8 * 2**20
-
-GOOD: Final = b'{"v":1,"type":"Rollback","items":[{"order_id":"%d"}]}'
 
 
 @pytest.fixture(autouse=True)
@@ -53,110 +45,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.intake.FAILED_PAUSES_S", (0.05, 0.1))
     monkeypatch.setattr("adapters.postgres_parked.WAIT_S", 1.0)
     monkeypatch.setattr("orchestrator.patient_log.RETRY_PAUSES_S", (0.05,))
-
-
-class Shop:
-    """Inventory and the orchestrator on one broker and one database, as the composition root makes them."""
-
-    def __init__(self, dsn: str, client: Client, names: WireNames) -> None:
-        self.dsn, self.client, self.names = dsn, client, names
-        self.wire = NatsWire(client, names)
-        self.inventory, self.orders = (self._ledger(service) for service in (INVENTORY, ORDER))
-        self.lots: dict[str, ParkingLot] = {
-            log: PostgresParkingLot(dsn, log) for log in ("inventory", "order")
-        }
-        self.counted: Counter[str] = Counter()
-        self.tasks: list[asyncio.Task[None]] = []
-        self.worker = InventoryWorker(self.inventory, self.wire, utc_now, count=self.count)
-        self.desk = ReplyDesk(self.orders, Timing(1_800, utc_now), count=self.count)
-
-    def _ledger(self, service: Service) -> Ledger:
-        return Ledger(service, PostgresLog(self.dsn, service.log), Codec(encode, decode))
-
-    def count(self, outcome: str) -> None:
-        self.counted[outcome] += 1
-
-    def intake(self, log: str, handler: Handler) -> Intake:
-        return Intake(
-            decode=decode_message,
-            handler=handler,
-            parking=self.lots[log],
-            clock=utc_now,
-            count=self.count,
-        )
-
-    def start(self) -> None:
-        commands = self.wire.serve_commands(self.intake("inventory", self.worker.handle))
-        replies = self.wire.serve_replies(self.intake("order", self.desk.handle))
-        self.tasks = [asyncio.create_task(commands), asyncio.create_task(replies)]
-
-    async def close(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        for ledger in (self.inventory, self.orders):
-            await ledger.close()
-
-    async def publish(self, data: bytes, kind: str = "cmd.inventory", **headers: str) -> None:
-        """As a stranger who may publish does it."""
-        subject = self.names.subject(kind, "anything")
-        await self.client.jetstream().publish(subject, data, timeout=20.0, headers=headers or None)
-
-    async def status(self, order_id: int) -> SaleStatus:
-        name = f"sale-{order_id}"
-        sale: Sale = (await self.inventory.read(name))[name]
-        return sale.status
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                self.must_live()
-                await asyncio.sleep(0.02)
-
-    async def flows(self, order_id: int) -> None:
-        """A good message behind all that was published goes through, and nothing is left hanging."""
-        await self.publish(GOOD % order_id)
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.status(order_id) is not SaleStatus.BARRED:
-                await asyncio.sleep(0.05)
-            while await self.hanging():
-                await asyncio.sleep(0.05)
-        self.must_live()
-
-    async def hanging(self) -> int:
-        js = self.client.jetstream()
-        cmd = await js.consumer_info(self.names.stream("cmd"), "inventory")
-        reply = await js.consumer_info(self.names.stream("reply"), "orchestrator")
-        infos = (cmd, reply)
-        return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in infos)
-
-    def must_live(self) -> None:
-        for task in self.tasks:
-            assert not task.done(), task.exception()
-        assert self.client.stats["reconnects"] == 0, "the client went deaf, or the broker threw it out"
-
-    def parked(self, log: str = "inventory") -> list[ParkedMessage]:
-        with psycopg.connect(self.dsn) as conn:
-            messages = ParkedMessages(conn, log)
-            found = [messages.find(row.id) for row in messages.newest(1_000)]
-        return [message for message in reversed(found) if message is not None]
-
-
-@asynccontextmanager
-async def a_shop(dsn: str, nats_url: str, prefix: str) -> AsyncIterator[Shop]:
-    names = WireNames(prefix=prefix, max_bytes=256 * 2**20)
-    async with AsyncExitStack() as stack:
-        client = await connect(nats_url)
-        stack.push_async_callback(client.close)
-        shop = Shop(dsn, client, names)
-        for lot in shop.lots.values():
-            assert isinstance(lot, PostgresParkingLot)
-            stack.push_async_callback(lot.close)
-        await shop.wire.set_up_streams()
-        for stream in names.streams():
-            stack.push_async_callback(client.jetstream().delete_stream, stream)
-        stack.push_async_callback(shop.close)
-        yield shop
 
 
 @pytest.fixture
@@ -308,6 +196,51 @@ async def test_replies_that_nobody_asked_for_are_counted_and_change_nothing(shop
     with psycopg.connect(shop.dsn) as conn:
         assert conn.execute('SELECT count(*) FROM "order".events').fetchall() == [(0,)]
     assert shop.parked("order") == []
+
+
+@pytest.fixture
+async def selling(shop: Shop) -> Shop:
+    """Order 7 of user 3 is being sold: 2 of 5 units of goods 1."""
+    now = utc_now()
+    cause = Cause("setting", "user-3", "", now)
+    await shop.inventory.submit(SetInv(1, 5, goods_exist=True), cause)
+    await shop.orders.submit(ReplaceCart(3, (CartLine(1, 2, checked=True),)), cause)
+    offers = (Offer(1, "mug", 250, for_sale=True),)
+    contact = Contact("1 High Street", "Ann", "07700 900000", "N1")
+    start = StartOrder("7", 3, offers, contact, now, now + timedelta(seconds=30))
+    await shop.orders.submit(start, Cause("starting", "user-3", "7", now))
+    return shop
+
+
+async def test_a_forged_sold_is_believed_which_is_why_only_inventory_may_publish_replies(
+    selling: Shop,
+) -> None:
+    """Nothing in a message proves who sent it; tests/adapters/test_compose_nats.py keeps them out. If one
+    got in, the audit finds an order without its sale, and the real Sell still counts once.
+    """
+    await selling.wire.send_replies([SoldReply("7")])
+    await selling.until(lambda: selling.counted["applied"] == 1)
+    states = await selling.orders.read("saga-7")
+    assert states["saga-7"].step is Step.AWAITING_PAYMENT
+    assert await selling.status(7) is SaleStatus.NONE
+
+    await selling.wire.send_commands([Sell("7", (Line(1, 2),))])
+    await selling.until(lambda: selling.counted["ignored-late-or-repeated"] == 1)
+    assert await selling.status(7) is SaleStatus.SOLD
+    assert (await selling.inventory.read("stock-1"))["stock-1"].on_hand == 3
+
+
+async def test_a_forged_rollback_gives_back_once_and_the_books_tell(selling: Shop) -> None:
+    """As above: who may publish commands is believed. No unit is made up, and none is given back twice."""
+    await selling.wire.send_commands([Sell("7", (Line(1, 2),))])
+    await selling.until(lambda: selling.counted["applied"] == 1)
+    for _ in range(3):
+        await selling.wire.send_commands([Rollback("7")])
+    await selling.until(lambda: selling.counted["ignored-late-or-repeated"] == 3)
+
+    assert await selling.status(7) is SaleStatus.RETURNED
+    assert (await selling.inventory.read("stock-1"))["stock-1"].on_hand == 5
+    assert (await selling.orders.read("saga-7"))["saga-7"].step is Step.AWAITING_PAYMENT
 
 
 async def test_a_bug_in_one_command_is_parked_alone_and_its_neighbours_are_done(

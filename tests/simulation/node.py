@@ -111,12 +111,12 @@ class Node:
         self.inventory = self.ledger(INVENTORY)
 
     def _add_inventory(self) -> None:
-        worker = InventoryWorker(self.ledger(INVENTORY), self.wire, self.clock)
+        worker = InventoryWorker(self.ledger(INVENTORY), self.wire, self.clock, count=self._count)
         self._serve(COMMANDS, worker.handle)
 
     def _add_orchestrator(self) -> None:
         orders = self.orders()
-        desk = ReplyDesk(orders, Timing(PAYMENT_WINDOW_S, self.clock))
+        desk = ReplyDesk(orders, Timing(PAYMENT_WINDOW_S, self.clock), count=self._count)
         self._serve(REPLIES, desk.handle)
         watchdog = Watchdog(orders, due=self._due, send=self.sender.send, clock=self.clock)
         self._parts += [watchdog.run, partial(self._project, [self.site.due])]

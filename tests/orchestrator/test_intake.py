@@ -262,14 +262,24 @@ async def test_a_bug_in_parking_leaves_the_message_to_the_broker(shop: Shop) -> 
     assert (delivery.told, shop.counted) == ([], {"unheard": 1})
 
 
-@pytest.mark.parametrize("deliveries", [1, LAST])
-async def test_a_cancellation_passes_through_and_the_message_stays(shop: Shop, deliveries: int) -> None:
+async def test_a_cancellation_passes_through_and_the_message_stays(shop: Shop) -> None:
     shop.failures["a"] = asyncio.CancelledError()
-    delivery = MemoryDelivery(b"a", deliveries)
+    delivery = MemoryDelivery(b"a")
     with pytest.raises(asyncio.CancelledError):
         await shop.intake.take(delivery)
 
     assert (delivery.told, shop.counted) == ([], {})
+
+
+async def test_a_cancellation_passes_through_while_a_message_is_taken_apart(shop: Shop) -> None:
+    async def handle(words: Sequence[str]) -> None:
+        raise asyncio.CancelledError if words == ["a"] else KeyError("a bug")
+
+    delivery = MemoryDelivery(b"a b", LAST)
+    with pytest.raises(asyncio.CancelledError):
+        await shop.intake_with(handle).take(delivery)
+
+    assert (delivery.told, shop.counted, shop.lot.parked) == ([], {}, [])
 
 
 async def test_every_word_that_is_counted_is_described(shop: Shop) -> None:

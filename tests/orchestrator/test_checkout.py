@@ -2,21 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
 from eventsourcing.popo import POPOApplicationRecorder
 
-from domain.cart import CartLine, PutCartLine, ReplaceCart
+from domain.cart import CartLine, CloseCart, PutCartLine, ReplaceCart
 from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
 from domain.key import KeyUse
 from domain.order import Contact, OrderStatus
 from domain.recorded import Cause, Recorded
 from domain.refusals import CartChanged, CartEmpty, GoodsUnavailable, KeyReused, OrderUnderWay, Short
 from domain.saga import CancelOrder, Offer, OrderStarted, StartOrder, Step
+from domain.saga_acts import CompensateSaga
 from domain.services import GOODS, ORDER
-from orchestrator.checkout import Checkout, CheckoutTerms, Placing
+from orchestrator.checkout import LOOK_INTO_LOG_EVERY_S, Checkout, CheckoutTerms, Placing
 from orchestrator.ledger import Ledger
 from orchestrator.log import Log, RecorderLog
 from orchestrator.messages import Reply, SellRefusedReply, SoldReply
@@ -27,6 +28,7 @@ LedgerOver = Callable[..., Ledger]
 OpenLog = Callable[[], Log]
 NewCause = Callable[[], Cause]
 
+AT = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 CONTACT = Contact("1 High Street", "Ann", "07700 900000", "N1")
 
 
@@ -125,6 +127,38 @@ async def test_an_order_cancelled_while_it_is_awaited_ends_the_wait(counter: Cou
     await counter.orders.submit(CancelOrder(counter.started[0]), counter.new_cause())
 
     assert (await waiting).saga.step is Step.ROLLING_BACK
+
+
+async def test_an_operator_who_gives_an_awaited_order_up_ends_the_wait(counter: Counter) -> None:
+    counter.answer = None
+    placing = await awaited(counter, lambda order_id: CompensateSaga(order_id, AT, "stuck"))
+
+    assert (placing.saga.step, placing.saga.reason) == (Step.ROLLING_BACK, "compensated")
+
+
+async def test_an_order_sold_for_an_account_closed_meanwhile_ends_the_wait(counter: Counter) -> None:
+    counter.answer = None
+    await counter.fill(CartLine(1, 2, checked=True))
+    placing = await awaited(counter, lambda order_id: CloseCart(3), sold=True)
+
+    assert (placing.saga.step, placing.saga.reason) == (Step.ROLLING_BACK, "account-closed")
+    assert placing.order.placed is None
+
+
+async def awaited(counter: Counter, command: Callable[[str], object], *, sold: bool = False) -> Placing:
+    """An order that is awaited while somebody does something, and that hears then, perhaps, that it was sold.
+
+    The wait must end by the news: the fallback of looking into the log takes longer than is allowed here.
+    """
+    waiting = asyncio.create_task(counter.place())
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    await counter.orders.submit(command(counter.started[0]), counter.new_cause())
+    if sold:
+        await counter.desk.handle([SoldReply(counter.started[0])])
+    assert (await asyncio.wait({waiting}, timeout=LOOK_INTO_LOG_EVERY_S / 2))[0], "nobody told it"
+    return await waiting
 
 
 async def test_news_of_another_process_end_the_wait(counter: Counter) -> None:

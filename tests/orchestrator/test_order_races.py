@@ -1,4 +1,4 @@
-"""Who pays, closes and gives up one order at once, in different processes: one comes first, all are told so."""
+"""Who pays, closes and gives up one order at once, in several processes: one comes first, all are told so."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -110,9 +110,18 @@ def test_a_story_from_the_logs_is_the_story_of_all_events_whatever_way_the_order
     shop.now += SELL_DEADLINE
     shop.given_up("7")
     shop.rolled_back("7")
+    shop.started("8", [(13, 1)])
+    shop.retried("8")
+    shop.compensated("8")
+    shop.placed("9", [(13, 1)])
+    shop.compensated("9")
+    shop.rolled_back("9")
+    shop.started("10", [(13, 1)], user_id=9)
+    shop.account_closed(9)
+    shop.sold("10")
     dsns = store(shop, fresh_database)
     everything = [recorded for log in shop.logs.values() for recorded in log]
-    for order_id in ("1", "2", "3", "4", "5", "6", "7"):
+    for order_id in map(str, range(1, 11)):
         story = read_story(dsns, order_id)
         assert story is not None
         assert story.entries == timeline(order_id, everything)

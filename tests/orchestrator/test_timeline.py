@@ -1,5 +1,6 @@
 """The story of an order in golden texts: when, since the step before, who, what."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -177,20 +178,40 @@ def test_what_an_operator_did_is_told_with_who_and_why() -> None:
     ]
 
 
-def test_an_effect_is_never_told_before_its_cause_whatever_the_clocks_say() -> None:
-    shop = stocked()
+def cancelled_when_placed(shop: ShopHistory) -> None:
     shop.placed("1", [(12, 3)])
     shop.cancelled("1")
     shop.rolled_back("1")
-    right = story(shop)
-    for seconds in (-3600, 7200):
-        drift = timedelta(seconds=seconds)
-        shop.logs["inventory"] = [
-            replace(recorded, cause=replace(recorded.cause, at=recorded.cause.at + drift))
-            for recorded in shop.logs["inventory"]
-        ]
-        told = [line.partition(": ")[2] for line in story(shop)]
-        assert told == [line.partition(": ")[2] for line in right]
+
+
+def sold_for_a_closed_account(shop: ShopHistory) -> None:
+    shop.started("1", [(12, 3)])
+    shop.account_closed()
+    shop.sold("1")
+    shop.rolled_back("1")
+
+
+def compensated_when_placed(shop: ShopHistory) -> None:
+    shop.placed("1", [(12, 3)])
+    shop.compensated("1")
+    shop.rolled_back("1")
+
+
+@pytest.mark.parametrize(
+    "happen", [cancelled_when_placed, sold_for_a_closed_account, compensated_when_placed]
+)
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_an_effect_is_never_told_before_its_cause_whatever_the_clocks_say(
+    happen: Callable[[ShopHistory], None], seconds: int
+) -> None:
+    shop = stocked()
+    happen(shop)
+    right = [line.partition(": ")[2] for line in story(shop)]
+    shop.logs["inventory"] = [
+        replace(recorded, cause=replace(recorded.cause, at=recorded.cause.at + timedelta(seconds=seconds)))
+        for recorded in shop.logs["inventory"]
+    ]
+    assert [line.partition(": ")[2] for line in story(shop)] == right
 
 
 def test_each_entry_says_where_it_stands_and_what_caused_it() -> None:

@@ -53,5 +53,8 @@ class NatsDelivery:
 
 
 def is_stored(message: Msg) -> bool:
-    """Whether it comes out of a stream. Anything else on our inbox was sent by nobody who should."""
-    return message.reply.startswith(ACK_PREFIX)
+    """Whether it comes out of a stream. Anything else on our inbox was sent by nobody who should.
+
+    The broker lets no client publish with such a reply subject, but for the bare prefix.
+    """
+    return message.reply.startswith(ACK_PREFIX) and len(message.reply) > len(ACK_PREFIX)

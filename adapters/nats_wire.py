@@ -30,7 +30,7 @@ from orchestrator.intake import Intake
 from orchestrator.loops import wanted
 from orchestrator.messages import Command, Reply, Undelivered
 
-__all__ = ["NATS_ERRORS", "NatsWire", "WireMisconfigured", "WireNames", "connect"]
+__all__ = ["FETCHERS", "NATS_ERRORS", "NatsWire", "WireMisconfigured", "WireNames", "connect"]
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from nats.aio.msg import Msg
 from psycopg import conninfo, sql
 
 from adapters.ids import utc_now
+from adapters.nats_wire import FETCHERS
 from adapters.postgres_migrate import migrate_log
 from adapters.postgres_parked import MAX_DATA_BYTES
 from domain.cart import CartLine, ReplaceCart
@@ -174,6 +176,26 @@ async def test_a_subject_that_is_no_text_stops_nobody(shop: Shop, raw: RawPublis
 
     (message,) = shop.parked()
     assert message.subject.endswith(r".\xff\xfe.0")
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "elsewhere", "$JS.ACK.", "$JS.ACK.a.b.c.d.e.f.g", "$JS.ACK" + ".x" * 12]
+)
+async def test_what_did_not_come_out_of_a_stream_is_not_handled(shop: Shop, reply: str) -> None:
+    """Whoever may publish anywhere can send straight to the inbox of a consumer that is waiting."""
+    asked: set[str] = set()
+
+    async def spy(message: Msg) -> None:
+        asked.add(message.reply)
+
+    await shop.client.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", cb=spy)
+    await shop.until(lambda: len(asked) >= 2 * FETCHERS)
+    for inbox in asked:
+        await shop.client.publish(inbox, GOOD % 7, reply=reply)
+    await shop.flows(1)
+
+    assert await shop.status(7) is SaleStatus.NONE
+    assert shop.parked() == []
 
 
 async def test_commands_on_the_replies_stream_and_the_other_way_round_are_parked(shop: Shop) -> None:

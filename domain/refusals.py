@@ -150,7 +150,7 @@ class OrderInHand(Clash):
 
 
 class NothingOwed(Clash):
-    """This order's saga owes inventory nothing that could be sent again or given back."""
+    """This order's saga owes inventory nothing now."""
 
     name = "nothing-owed"
 

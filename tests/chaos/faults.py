@@ -247,8 +247,8 @@ def _consumer(shop: Shop, chance: random.Random) -> Proxy:
     return shop.to_nats[chance.choice(["inventory", "orchestrator"])]
 
 
-def _drop(kind: str) -> Callable[[Proxy, random.Random], object]:
-    return lambda proxy, chance: proxy.drop(kind, chance.randint(1, 8))
+def _drop(kind: str, low: int, high: int) -> Callable[[Proxy, random.Random], object]:
+    return lambda proxy, chance: proxy.drop(kind, chance.randint(low, high))
 
 
 KILLS: Final = (
@@ -281,12 +281,16 @@ OTHERS: Final = (
     Fault("PostgreSQL restarted", "fast shutdown, then started", 1, restart_postgres),
     Fault("NATS stopped", "SIGSTOP for 0.5-3 s", 1, stop_nats),
     Fault("NATS restarted", "SIGTERM, then started", 1, restart_nats),
-    Fault("COMMIT answers of appends lost", "proxy: 1-8 of them", 6, _proxied(_writer, _drop("stored"))),
-    Fault("other COMMIT answers lost", "proxy: 1-8 of them", 3, _proxied(_projector, _drop("commit"))),
-    Fault("PubAcks lost", "proxy: 1-8 of them", 3, _proxied(_publisher, _drop("pub ack"))),
-    Fault("acks lost", "proxy: 1-8 of them", 2, _proxied(_consumer, _drop("ack"))),
-    Fault("deliveries lost", "proxy: 1-8 of them", 1, _proxied(_consumer, _drop("delivery"))),
-    Fault("messages lost on the way in", "proxy: 1-8 of them", 2, _proxied(_publisher, _drop("publish"))),
+    Fault(
+        "COMMIT answers of appends lost", "proxy: 3-20 of them", 6, _proxied(_writer, _drop("stored", 3, 20))
+    ),
+    Fault("other COMMIT answers lost", "proxy: 1-8 of them", 3, _proxied(_projector, _drop("commit", 1, 8))),
+    Fault("PubAcks lost", "proxy: 1-3 of them", 3, _proxied(_publisher, _drop("pub ack", 1, 3))),
+    Fault("acks lost", "proxy: 1-8 of them", 2, _proxied(_consumer, _drop("ack", 1, 8))),
+    Fault("deliveries lost", "proxy: 1-3 of them", 1, _proxied(_consumer, _drop("delivery", 1, 3))),
+    Fault(
+        "messages lost on the way in", "proxy: 1-3 of them", 2, _proxied(_publisher, _drop("publish", 1, 3))
+    ),
     Fault(
         "messages doubled",
         "proxy: 20-100 of them",

@@ -34,6 +34,18 @@ FIGURES: Final = {
     "peace_s": "seconds from the last fault until every saga was at its end",
 }
 
+TAKEN: Final = {
+    "stored dropped": "COMMIT answers of appends and",
+    "commit dropped": "other COMMIT answers,",
+    "pub ack dropped": "PubAcks,",
+    "ack dropped": "acks,",
+    "delivery dropped": "deliveries and",
+    "publish dropped": "messages on their way in;",
+    "publish doubled": "messages arrived twice and",
+    "reset": "connections were reset.",
+}
+"""What the proxies count, as one sentence."""
+
 
 def show(result: Result, out: Console) -> None:
     """The run for a person."""
@@ -90,8 +102,7 @@ def rows(result: Result) -> str:
         lines.append(f"| {fault.name} | {fault.how} | {result.faults.get(fault.name, 0)} | {found} |")
     lines += [
         "",
-        "The proxy took or doubled in all: "
-        + ", ".join(f"{count:,} {name}" for name, count in result.dropped.items())
-        + ".",
+        "The proxies took away "
+        + " ".join(f"{result.dropped.get(name, 0):,} {words}" for name, words in TAKEN.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -67,13 +67,15 @@ TOPOLOGIES: Final[Sequence[Sequence[tuple[str, Sequence[str]]]]] = (
 @dataclass(slots=True)
 class Plan:
     """What a history is about. `steps`: visits to a fault point before the world is healed at the latest;
-    `stock`: units of each goods; `inventory_stays_away`: it is the last to come back."""
+    `stock`: units of each goods; `inventory_stays_away`: it is the last to come back; `repeats`: old
+    messages that come once more when all is over."""
 
     topology: Sequence[tuple[str, Sequence[str]]]
     shoppers: Shoppers
     stock: Sequence[int]
     steps: int
     inventory_stays_away: bool
+    repeats: int = 5
 
 
 @dataclass(slots=True)
@@ -375,7 +377,7 @@ class World:
         ends_at = self.loop.now + HEALED_WITHIN_S
         self._until(lambda: self._all_is_done() or self.loop.now > ends_at)
         # Long after, some of the oldest messages come once more.
-        self.broker.repeat(20)
+        self.broker.repeat(self.plan.repeats)
         late = self.loop.now + 3.0
         self._until(lambda: self.loop.now > late)
         self._until(lambda: self._all_is_done() or self.loop.now > late + 60.0)

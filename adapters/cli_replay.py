@@ -82,8 +82,8 @@ def replay_stream(
 
 
 def _check_order_id(text: str) -> None:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_ORDER_ID):
-        raise BadArgument(f"order id {text!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
+        raise BadArgument(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
 
 
 def _checked_stream(text: str) -> str:
@@ -108,7 +108,7 @@ def _moment(text: str | None) -> datetime | None:
 def _version(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_ORDER_ID):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
         raise BadArgument(f"--version {text!r}: expected a whole number from 1")
     return int(text)
 

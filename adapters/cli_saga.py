@@ -25,6 +25,7 @@ from adapters.saga_desk import (
     SagaSeen,
     caller_named,
     checked_reason,
+    list_is_behind,
     list_sagas,
     look_at,
     record,
@@ -36,6 +37,11 @@ from domain.saga_timing import STUCK_AFTER_TRIES
 
 MAX_ORDER_ID: Final = 2**63 - 1
 DEFAULT_LIMIT: Final = 200
+MAX_LIMIT: Final = 100_000
+MAX_SECONDS: Final = 10**9
+LATE_AFTER_S: Final = 5.0
+"""When a try that is overdue for so long says that no orchestrator runs."""
+
 STEPS: Final = tuple(step for step in Step if step is not Step.NEW)
 
 ACTS: Final = {
@@ -57,19 +63,32 @@ app = typer.Typer(no_args_is_help=True, help="Orders under way: what they wait f
 def list_command(
     step: Annotated[str | None, typer.Option(metavar="S", help=", ".join(STEPS))] = None,
     older_than: Annotated[
-        int | None, typer.Option("--older-than", metavar="SECONDS", min=0, help="In their step for so long.")
+        int | None,
+        typer.Option(
+            "--older-than", metavar="SECONDS", min=0, max=MAX_SECONDS, help="In their step for so long."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MAX_LIMIT, help="At most so many.")
+    ] = DEFAULT_LIMIT,
     as_json: bool = JsonOption,
     data: Path | None = DataOption,
 ) -> None:
     """Sagas that owe something, or those in one step: what is stuck first, then what waits longest."""
     which = SagaFilter(None if step is None else _step(step).value, older_than)
-    sagas, more = list_sagas(_dsn(data), which, limit)
+    dsn = _dsn(data)
+    sagas, more = list_sagas(dsn, which, limit)
+    behind = list_is_behind(dsn)
+    if behind:
+        typer.echo(
+            f"tillroll: this list is {behind} events behind the order log: does an orchestrator run?",
+            err=True,
+        )
     if as_json:
-        _print_json({"items": [{**saga, "stuck": _is_stuck(saga)} for saga in sagas], "more": more})
+        items = [{**saga, "stuck": _is_stuck(saga)} for saga in sagas]
+        _print_json({"items": items, "more": more, "behind": behind})
     else:
-        _show_list(sagas, more, console())
+        _show_list(sagas, more, which != SagaFilter(None, None), console())
 
 
 @app.command()
@@ -110,7 +129,9 @@ def _act(act: Act, by: str | None, as_json: bool, data: Path | None) -> None:
     position = asyncio.run(record(dsn, act, caller))
     if not as_json:
         done = f"recorded as {caller} at order={position}" if position else "done before, nothing recorded"
-        typer.echo(f"{type(act).__name__} {done}; a running orchestrator sends what is owed within 2 s.")
+        typer.echo(
+            f"{type(act).__name__} {done}; an orchestrator, once one runs, sends what is owed within 2 s."
+        )
     _tell(look_at(dsn, act.order_id), as_json)
 
 
@@ -127,8 +148,8 @@ def _dsn(data: Path | None) -> str:
 
 
 def _order_id(text: str) -> str:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_ORDER_ID):
-        raise CannotAct(f"order id {text!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
+        raise CannotAct(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
     return str(int(text))
 
 
@@ -157,9 +178,9 @@ def _is_stuck(saga: Item) -> bool:
     return saga["owes"] is not None and saga["tries"] >= STUCK_AFTER_TRIES
 
 
-def _show_list(sagas: list[Item], more: bool, out: Console) -> None:
+def _show_list(sagas: list[Item], more: bool, is_filtered: bool, out: Console) -> None:
     if not sagas:
-        out.print("No saga owes anything, or none is as you asked.")
+        out.print("No saga is as you asked." if is_filtered else "No saga owes anything.")
         return
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
     # A terminal of 80 columns has no room for more, and `saga show` tells the rest in words.
@@ -225,7 +246,10 @@ def _until(at: datetime | None, now: datetime) -> str:
     if at is None:
         return "-"
     seconds = (at - now).total_seconds()
-    return f"in {_lasted(seconds)}" if seconds > 0 else "due now"
+    if seconds > 0:
+        return f"in {_lasted(seconds)}"
+    late = f"overdue by {_lasted(-seconds)}: does an orchestrator run?"
+    return "due now" if -seconds < LATE_AFTER_S else late
 
 
 def _lasted(seconds: float) -> str:

@@ -68,6 +68,13 @@ def _one_line(longest: int, *, shortest: int = 1) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest, pattern=ONE_LINE)
 
 
+def _printable(text: str) -> str:
+    """No character that is not seen, or that turns a terminal's line around."""
+    if not text.isprintable():
+        raise ValueError("must hold printable characters only")
+    return text
+
+
 GoodsId = Annotated[int, Field(ge=1, le=MAX_ID)]
 GoodsName = Annotated[str, _one_line(200)]
 Price = Annotated[int, Field(ge=0, le=MAX_PRICE, description="minor units of the shop's currency")]
@@ -76,7 +83,7 @@ Delta = Annotated[int, Field(ge=-MAX_STOCK, le=MAX_STOCK, description="units add
 Nums = Annotated[int, Field(ge=1, le=MAX_NUMS, description="units of one goods")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="minor units of the shop's currency")]
 Reason = Annotated[str, _one_line(200)]
-ActReason = Annotated[str, _one_line(MAX_REASON_CHARS)]
+ActReason = Annotated[str, _one_line(MAX_REASON_CHARS), AfterValidator(_printable)]
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID), AfterValidator(_in_63_bits)]
 
 Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(user_email.tidy)]

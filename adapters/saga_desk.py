@@ -30,6 +30,11 @@ from orchestrator.timeline import OPERATOR, waiting_for
 CONNECT_TIMEOUT_S: Final = 5
 MAX_NAME_CHARS: Final = 64
 
+BEHIND: Final = (
+    'SELECT (SELECT coalesce(max(notification_id), 0) FROM "order".events) - position'
+    " FROM \"order\".position WHERE projection = 'order_saga'"
+)
+
 Act = RetrySaga | CompensateSaga
 
 
@@ -70,6 +75,16 @@ def list_sagas(dsn: str, which: SagaFilter, limit: int) -> tuple[list[Item], boo
     except psycopg.Error as error:
         raise CannotAct(f"the list of sagas cannot be read: {str(error).partition(chr(10))[0]}") from error
     return rows[:limit], len(rows) > limit
+
+
+def list_is_behind(dsn: str) -> int:
+    """How many positions of the order log the list does not know yet. Raises CannotAct."""
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            row = connection.execute(BEHIND).fetchone()
+    except psycopg.Error as error:
+        raise CannotAct(f"the list of sagas cannot be read: {str(error).partition(chr(10))[0]}") from error
+    return 0 if row is None else int(row[0])
 
 
 def look_at(dsn: str, order_id: str) -> SagaSeen:

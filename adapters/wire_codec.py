@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -91,14 +91,32 @@ def _chunks(items: Sequence[Any]) -> Iterator[list[tuple[Any, bytes]]]:
         yield chunk
 
 
-def decode(data: bytes) -> list[Any]:
+COMMAND_TYPES: Final = frozenset({"Sell", "Rollback"})
+REPLY_TYPES: Final = frozenset({"Sold", "SellRefused", "RolledBack"})
+
+
+def decode_commands(data: bytes) -> list[Any]:
+    """What inventory takes. Raises Poison with what is wrong."""
+    return decode(data, COMMAND_TYPES)
+
+
+def decode_replies(data: bytes) -> list[Any]:
+    """What an orchestrator takes. Raises Poison with what is wrong."""
+    return decode(data, REPLY_TYPES)
+
+
+def decode(data: bytes, types: Collection[str] = KINDS.keys()) -> list[Any]:
     """Raises Poison with what is wrong."""
+    if not data:
+        raise Poison("the message is empty")
     try:
         head = _heads.decode(data)
         if head.v != VERSION:
             raise Poison(f"version {str(head.v)[:20]} is not known")
         if head.type not in _items:
             raise Poison(f"type {head.type[:80]!r} is not known")
+        if head.type not in types:
+            raise Poison(f"a {head.type} has no business here: expected {' or '.join(sorted(types))}")
         if len(head.items) > MAX_ITEMS:
             raise Poison(f"{len(head.items)} items are more than {MAX_ITEMS}")
         return [_sound(_items[head.type].decode(item)) for item in head.items]

@@ -23,7 +23,7 @@ from adapters.postgres_log import PostgresLog
 from adapters.postgres_parked import PostgresParkingLot
 from adapters.postgres_projector import Projector
 from adapters.settings import Settings
-from adapters.wire_codec import decode as decode_message
+from adapters.wire_codec import decode_commands, decode_replies
 from adapters.wire_metrics import WireMetrics
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER, SERVICES
@@ -43,6 +43,9 @@ CONNECT_FOR_S: Final = 60.0
 """How long a starting role waits for the broker before it gives up."""
 
 CODEC: Final = Codec(encode, decode)
+
+DECODE: Final = {"inventory": decode_commands, "orchestrator": decode_replies}
+"""Each role reads what it is meant to be told, and nothing else."""
 
 
 class CannotStart(Exception):
@@ -101,7 +104,7 @@ class Plant:
         lot = PostgresParkingLot(self.dsn(service.log), service.log)
         self.stack.push_async_callback(lot.close)
         return Intake(
-            decode=decode_message,
+            decode=DECODE[role],
             handler=handler,
             parking=lot,
             clock=utc_now,
@@ -148,7 +151,8 @@ def add_orchestrator(plant: Plant) -> None:
     dsn = plant.dsn("order")
     due = PostgresDue(dsn)
     plant.stack.push_async_callback(due.close)
-    watchdog = Watchdog(orders, due=due.due, send=plant.sender.send, clock=utc_now)
+    sender = plant.sender
+    watchdog = Watchdog(orders, due=due.due, send=sender.send, clock=utc_now, trouble=lambda: sender.trouble)
     plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
     plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
     plant.tasks.append(watchdog.run())

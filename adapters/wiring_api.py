@@ -20,6 +20,7 @@ from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
 from adapters.key_files import email_key, token_key
+from adapters.nats_client import NATS_ERRORS, text_of
 from adapters.paseto_tokens import Tokens
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_queries import Queries, read_pool
@@ -39,6 +40,9 @@ FOLLOW_EVERY_S: Final = 0.5
 """How often the user log is looked at for sessions that another process ended."""
 
 FOLLOW_BATCH: Final = 1_000
+
+BROKER_ANSWERS_WITHIN_S: Final = 2
+"""What its client takes are whole seconds."""
 
 Probe = Callable[[], Awaitable[str]]
 
@@ -137,7 +141,12 @@ class Readiness:
         return dict(zip(probes, answers, strict=True))
 
     async def _broker(self) -> str:
-        return "ok" if self._plant.broker.is_connected else "not connected"
+        """Asks it: a broker that hangs still looks connected."""
+        try:
+            await self._plant.broker.flush(BROKER_ANSWERS_WITHIN_S)
+        except NATS_ERRORS as error:
+            return f"no answer: {text_of(error)}" if self._plant.broker.is_connected else "not connected"
+        return "ok"
 
     async def _log(self, log: str) -> str:
         """Asks the log's own database; a thread each, because the library's recorder blocks."""

@@ -20,9 +20,13 @@ def wakes_at(saga: Saga, step_began: datetime) -> datetime | None:
     """When the watchdog must look at this saga, or None when it waits for nothing."""
     if saga.step is Step.AWAITING_PAYMENT:
         return saga.pay_before
-    if saga.step in OWES:
-        return saga.next_try_at or resend_at(0, step_began)
-    return None
+    if saga.step not in OWES:
+        return None
+    due = saga.next_try_at or resend_at(0, step_began)
+    if saga.step is Step.SELLING and saga.sell_before is not None:
+        # The two times may come from clocks that disagree; the deadline must not be slept through.
+        return min(due, saga.sell_before)
+    return due
 
 
 def wake(saga: Saga, at: datetime) -> GiveUpSelling | LapsePayment | NoteResend | None:

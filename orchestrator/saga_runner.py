@@ -43,9 +43,13 @@ CALLER = "inventory"
 
 
 class Sender:
-    """Sends what committed saga events owe, many at a time. Runs wherever the order ledger writes."""
+    """Sends what committed saga events owe, many at a time. Runs wherever the order ledger writes.
+
+    `trouble`: why the last commands did not go out; empty when they did.
+    """
 
     def __init__(self, wire: Wire) -> None:
+        self.trouble = ""
         self._wire = wire
         self._outbound: asyncio.Queue[Command] = asyncio.Queue(MAX_OUTBOUND)
         self._decided: asyncio.Queue[str] = asyncio.Queue(MAX_OUTBOUND)
@@ -73,7 +77,12 @@ class Sender:
             try:
                 await self._wire.send_commands(commands)
             except Undelivered as error:
-                logger.warning("%d commands did not go out, the watchdog will: %s", len(commands), error)
+                self.trouble = str(error)
+                logger.warning(
+                    "%d commands did not go out; the watchdog sends them again: %s", len(commands), error
+                )
+            else:
+                self.trouble = ""
 
     async def _announce(self) -> None:
         while wanted():

@@ -8,6 +8,7 @@ other one's decision leaves alone.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -32,12 +33,21 @@ Due = Callable[[datetime, int], Awaitable[Sequence[str]]]
 
 
 class Watchdog:
+    """`trouble` says why what was sent last did not go out: it is told beside whom we wait for."""
+
     def __init__(
-        self, ledger: Ledger, *, due: Due, send: Callable[[Command], None], clock: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        *,
+        due: Due,
+        send: Callable[[Command], None],
+        clock: Callable[[], datetime],
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._ledger = ledger
         self._due = due
         self._send = send
+        self._trouble = trouble
         self._clock = clock
 
     async def run(self) -> None:
@@ -65,6 +75,10 @@ class Watchdog:
         command = wake(saga, now)
         if command is None or saga == NEW:
             return
+        trouble = self._trouble()
+        if isinstance(command, NoteResend) and trouble:
+            blame = f"the broker does not take our messages ({trouble}); {command.error}"
+            command = replace(command, error=blame)
         # Tries are counted anew in each step and by each retry; only the moment tells two commands apart.
         command_id = f"{type(command).__name__}-{saga.order_id}-{now:%Y%m%dT%H%M%S.%f}"
         cause = Cause(command_id, CALLER, saga.order_id, now)

@@ -133,7 +133,26 @@ def test_the_list_is_narrowed_by_step_age_and_number() -> None:
     assert old["items"] == []
     first = json.loads(tillroll("saga", "list", "--limit", "1", "--json").stdout)
     assert ([item["order_id"] for item in first["items"]], first["more"]) == (["3"], True)
-    assert tillroll("saga", "list", "--older-than", "3600").stdout.startswith("No saga owes anything")
+    assert tillroll("saga", "list", "--older-than", "3600").stdout.startswith("No saga is as you asked")
+
+
+def test_a_list_that_nobody_keeps_says_that_it_is_behind(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute('UPDATE "order".position SET position = position - 3')
+
+    listed = tillroll("saga", "list")
+    assert listed.exit_code == 0
+    assert (
+        listed.stderr == "tillroll: this list is 3 events behind the order log: does an orchestrator run?\n"
+    )
+    assert json.loads(tillroll("saga", "list", "--json").stdout)["behind"] == 3
+
+
+@pytest.mark.usefixtures("dsn")
+def test_an_order_id_of_thousands_of_digits_is_one_clear_line() -> None:
+    refused = tillroll("saga", "show", "7" * 5_000)
+    assert isinstance(refused.exception, CannotAct)
+    assert len(str(refused.exception)) < 120
 
 
 @pytest.mark.usefixtures("dsn")

@@ -121,7 +121,9 @@ async def test_where_nothing_is_owed_an_operator_is_told_so(client: Client) -> N
     assert (compensated.status, compensated.name) == (409, "already-paid")
 
 
-@pytest.mark.parametrize("reason", ["", "   ", "x" * 501, "two\nlines", "bell\a", None, 7])
+@pytest.mark.parametrize(
+    "reason", ["", "   ", "x" * 501, "two\nlines", "bell\a", "\u202eeman", "\u200b", None, 7]
+)
 @pytest.mark.parametrize("what", ["retry", "compensate"])
 async def test_an_act_needs_a_reason(client: Client, what: str, reason: object) -> None:
     staff = await client.user(Role.STAFF)

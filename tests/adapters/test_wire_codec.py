@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.wire_codec import KINDS, MAX_BYTES, MAX_ITEMS, VERSION, Poison, decode, encode
+from adapters.wire_codec import (
+    KINDS,
+    MAX_BYTES,
+    MAX_ITEMS,
+    VERSION,
+    Poison,
+    decode,
+    decode_commands,
+    decode_replies,
+    encode,
+)
 from domain.refusals import Short
 from domain.sale import Line, Rollback, Sell
 from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
@@ -215,3 +225,19 @@ def test_any_bytes_are_items_that_can_be_sent_on_or_poison(data: bytes) -> None:
     assert all(type(item) in KINDS.values() and 0 < int(item.order_id) < 2**63 for item in items)
     for _, chunk, sent in encode(items):
         assert decode(sent) == chunk
+
+
+@pytest.mark.parametrize(
+    ("reads", "own", "foreign"),
+    [
+        (decode_commands, [SELL, Rollback("7")], [SoldReply("7"), RolledBackReply("7", returned=True)]),
+        (decode_replies, [SoldReply("7")], [SELL, Rollback("7")]),
+    ],
+)
+def test_each_role_reads_what_it_is_meant_to_be_told_and_nothing_else(
+    reads: Any, own: list[Any], foreign: list[Any]
+) -> None:
+    assert [item for _, _, payload in encode(own) for item in reads(payload)] == own
+    for _, _, payload in encode(foreign):
+        with pytest.raises(Poison, match="has no business here"):
+            reads(payload)

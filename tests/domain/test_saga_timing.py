@@ -38,6 +38,11 @@ def test_a_saga_says_when_to_look_at_it(saga: Saga, at: datetime | None) -> None
     assert wakes_at(saga, AT) == at
 
 
+def test_the_first_look_is_never_after_the_deadline_whatever_two_clocks_say() -> None:
+    """Found by simulation: the clock of a request's cause was minutes ahead of the one of its deadline."""
+    assert wakes_at(told(STARTED), SELL_BEFORE + timedelta(minutes=4)) == SELL_BEFORE
+
+
 @pytest.mark.parametrize(
     ("saga", "at", "command"),
     [

@@ -34,7 +34,14 @@ class Kennel:
         self.listed: list[str] = ["7"]
         self.sent: list[Command] = []
         self.ledger = ledger
-        self.dog = Watchdog(ledger, due=self.due, send=self.sent.append, clock=lambda: self.now)
+        self.trouble = ""
+        self.dog = Watchdog(
+            ledger,
+            due=self.due,
+            send=self.sent.append,
+            clock=lambda: self.now,
+            trouble=lambda: self.trouble,
+        )
 
     async def due(self, _now: datetime, limit: int) -> Sequence[str]:
         return self.listed[:limit]
@@ -195,3 +202,18 @@ async def test_who_was_woken_by_whom_is_recorded(kennel: Kennel) -> None:
     (cause,) = {one.cause for one in heard}
     assert (cause.caller, cause.correlation) == ("watchdog", "7")
     assert cause.command_id.startswith(GiveUpSelling.__name__)
+
+
+async def test_a_broker_that_takes_nothing_is_blamed_and_not_inventory(
+    kennel: Kennel,
+) -> None:
+    heard: list[Recorded] = []
+    kennel.ledger.listeners.append(heard.extend)
+    kennel.trouble = "nats: timeout"
+
+    await kennel.look(seconds=2)
+
+    errors = [recorded.event.error for recorded in heard if isinstance(recorded.event, Resent)]
+    assert errors == [
+        "the broker does not take our messages (nats: timeout); inventory has not answered Sell"
+    ]

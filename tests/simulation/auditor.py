@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from domain.events import NAMES
@@ -42,6 +42,17 @@ STEPS: Final = {
     ("AWAITING_PAYMENT", "CompensationOrdered"): "ROLLING_BACK",
     ("ROLLING_BACK", "ReturnConfirmed"): "CLOSED",
 }
+SELL_DEADLINE: Final = timedelta(seconds=8)
+PAYMENT_WINDOW: Final = timedelta(seconds=20)
+"""As the simulated shop is set."""
+
+PRICES: Final = {1: 251, 2: 252}
+"""By goods."""
+
+MANY_TRIES: Final = 5
+LONG_PAUSE_S: Final = 15.0
+"""After so many tries a pause is at least so long."""
+
 TERMINAL: Final = frozenset({"PAID", "REFUSED", "CLOSED"})
 STANDING: Final = frozenset({"Resent", "RetryOrdered"})
 """Events of a saga that leave it where it is, but only while it owes something."""
@@ -96,6 +107,9 @@ class Auditor:
         self.keys: dict[str, str] = {}
         self.closed_carts: set[str] = set()
         self.commands: set[str] = set()
+        self.asked: set[str] = set()
+        self.under_way: dict[str, str] = {}
+        self.pauses: dict[str, float] = {}
         self.seen = 0
         self._rules = {name: getattr(self, rule, None) for name, rule in RULES.items()}
 
@@ -145,6 +159,7 @@ class Auditor:
                 if command_id in self.commands:
                     raise Violation("a command has one effect", command_id)
                 self.commands.add(command_id)
+                self.asked.add(command_id.partition("~")[0])
 
     def _contiguous(self, recorded: Recorded) -> None:
         self.versions[recorded.originator_id] += 1
@@ -170,6 +185,10 @@ class Auditor:
         book.tag, book.user_id, book.amount = event.contact.address, event.user_id, event.amount
         book.sell_before = event.sell_before
         book.started_units = _units(event.lines)
+        if event.sell_before - event.at != SELL_DEADLINE:
+            raise Violation("deadlines are as they are set", f"order {order_id}: {event.sell_before}")
+        if any(line.price != PRICES[line.goods_id] for line in event.lines):
+            raise Violation("amounts add up", f"order {order_id} has a wrong price")
         if book.amount != sum(line.price * line.nums for line in event.lines):
             raise Violation("amounts add up", f"order {order_id}")
         if f"cart-{book.user_id}" in self.closed_carts:
@@ -179,6 +198,8 @@ class Auditor:
 
     def _sell_confirmed(self, order_id: str, recorded: Recorded) -> None:
         self.orders[order_id].pay_before = recorded.event.pay_before
+        if recorded.event.pay_before - recorded.cause.at != PAYMENT_WINDOW:
+            raise Violation("deadlines are as they are set", f"order {order_id}: {recorded.event.pay_before}")
 
     def _sell_denied(self, order_id: str, recorded: Recorded) -> None:
         book = self.orders[order_id]
@@ -237,8 +258,33 @@ class Auditor:
             )
         book.state = after
 
+    def _resent(self, order_id: str, recorded: Recorded) -> None:
+        """Pauses grow; only the deadline of a Sell may cut one short."""
+        book, event = self.orders[order_id], recorded.event
+        pause_s = (event.next_try_at - recorded.cause.at).total_seconds()
+        is_cut = event.next_try_at in (book.sell_before, recorded.cause.at)
+        if event.tries > 1 and not is_cut and pause_s < self.pauses.get(order_id, 0.0):
+            raise Violation("pauses grow", f"order {order_id}: {pause_s} s at try {event.tries}")
+        if event.tries >= MANY_TRIES and not is_cut and pause_s < LONG_PAUSE_S:
+            raise Violation("pauses grow", f"order {order_id}: {pause_s} s at try {event.tries}")
+        self.pauses[order_id] = 0.0 if is_cut else pause_s
+
+    def _checkout_begun(self, user_id: str, recorded: Recorded) -> None:
+        self.under_way[user_id] = recorded.event.order_id
+
+    def _checked_out(self, user_id: str, recorded: Recorded) -> None:
+        if self.under_way.get(user_id) == recorded.event.order_id:
+            del self.under_way[user_id]
+
+    def _checkout_dropped(self, user_id: str, recorded: Recorded) -> None:
+        self._checked_out(user_id, recorded)
+
+    def _cart_replaced(self, user_id: str, recorded: Recorded) -> None:
+        self.under_way.pop(user_id, None)
+
     def _cart_closed(self, user_id: str, recorded: Recorded) -> None:
         self.closed_carts.add(recorded.originator_id)
+        self.under_way.pop(user_id, None)
 
     def _key_used(self, digest: str, recorded: Recorded) -> None:
         if self.keys.setdefault(recorded.originator_id, recorded.event.about) != recorded.event.about:
@@ -333,7 +379,10 @@ class Auditor:
         placed = book.state != ""
         if placed != (book.pay_before is not None):
             raise Violation("the order and its saga move together", f"order {order_id}: {book.step}")
-        if (book.state == "PAID") != (book.step == "PAID"):
+        given_up = book.step in ("ROLLING_BACK", "CLOSED")
+        if (book.state == "PAID") != (book.step == "PAID") or (
+            placed and (book.state == "CLOSED") != given_up
+        ):
             raise Violation("the order and its saga move together", f"order {order_id}: {book.step}")
 
     # when everything is over
@@ -351,6 +400,8 @@ class Auditor:
                 )
             if keeps and book.sold is not None:
                 left.subtract(book.sold)
+        if self.under_way:
+            raise Violation("no cart waits for ever", f"{self.under_way}")
         if any(left[goods] != self.level[goods] for goods in {*left, *self.level}):
             raise Violation("every unit is accounted for", f"{dict(left)} against {dict(self.level)}")
 

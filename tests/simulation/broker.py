@@ -45,8 +45,15 @@ class Stream:
 class SimBroker:
     """`down_until`: it takes nothing before. `history`: whatever it has ever stored."""
 
-    def __init__(self, loop: SimLoop, chance: Chance, acknowledged: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        loop: SimLoop,
+        chance: Chance,
+        acknowledged: Callable[[bytes], None],
+        dropped: Callable[[str], None],
+    ) -> None:
         self.acknowledged = acknowledged
+        self.dropped = dropped
         self.down_until = 0.0
         self.streams = {name: Stream(name) for name in (COMMANDS, REPLIES)}
         self.history: list[tuple[str, str, bytes]] = []
@@ -95,6 +102,11 @@ class SimBroker:
         """Some of the messages that it ever had are stored again."""
         for _ in range(min(count, len(self.history))):
             self.store(*self.history[self._chance.pick(len(self.history))])
+
+    @property
+    def is_drained(self) -> bool:
+        """Every message that came was taken."""
+        return not any(stream.messages for stream in self.streams.values())
 
     def announce(self, order_ids: Sequence[str]) -> None:
         for process, wake in self.listeners:
@@ -164,11 +176,21 @@ class SimDelivery:
             await self._link.die()
 
     async def again(self, after_s: float) -> None:
+        await self._said()
         self._message.available_at = self._link.loop.now + after_s
         self._link.broker.look(self._link.broker.streams[self.place.partition("/")[0]], after_s)
 
     async def drop(self) -> None:
+        await self._said()
+        self._link.broker.dropped(self.place)
         self._link.broker.end(self._message)
+
+    async def _said(self) -> None:
+        fault = self._link.chance.fault("answer")
+        if fault == "crash-before":
+            await self._link.die()
+        if fault == "lost" or self._link.broker.is_down:
+            raise Undelivered("simulated")
 
 
 class SimWire:

@@ -14,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 
 import orchestrator.watchdog
 import projections.advance
-from domain import order, saga, saga_owed, saga_timing, sale, streams
+from domain import order, saga, saga_decisions, saga_owed, saga_timing, sale, services, streams
 from domain.order import Order, OrderPaid, OrderStatus, PayOrder
 from domain.refusals import Unavailable
 from domain.sale import Rollback, Sale, SaleStatus, Sell
@@ -337,6 +337,31 @@ def closed_account_is_simply_refused() -> Any:
     return patch.object(saga, "MOVES", moves)
 
 
+def dropped_without_parking() -> Any:
+    """What nobody can read is dropped, and nobody learns of it."""
+
+    async def drop(self: Intake, delivery: Delivery, reason: str, outcome: str) -> str:
+        await delivery.drop()
+        return outcome
+
+    return patch.object(Intake, "_park", drop)
+
+
+def pauses_never_grow() -> Any:
+    """What is owed is sent again every second, for ever."""
+    return patch.object(saga_timing, "RESEND_PAUSES_S", (1, 1))
+
+
+def cart_lines_never_released() -> Any:
+    """The lines of an order that was not placed can never be ordered again."""
+    return patch.object(services, "_released", lambda command, states: ())
+
+
+def compensation_only_promised() -> Any:
+    """An operator is told that the order is given up, and nothing is recorded."""
+    return patch.object(saga_decisions, "decide_compensate", lambda found, placed, command: None)
+
+
 def _with_evolve(evolve: Callable[[saga.Saga, Any], saga.Saga]) -> Any:
     category = replace(ORDER.categories["saga"], evolve=evolve)
     return patch.dict(ORDER.categories, {"saga": category})
@@ -366,4 +391,8 @@ BUGS: tuple[Bug, ...] = (
     sale_and_stock_in_two_commits,
     cancelled_without_a_return,
     closed_account_is_simply_refused,
+    dropped_without_parking,
+    pauses_never_grow,
+    cart_lines_never_released,
+    compensation_only_promised,
 )

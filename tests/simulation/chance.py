@@ -19,6 +19,7 @@ FAULTS: Final[Mapping[str, Mapping[str, str]]] = {
     "project": {
         "crash-before": "a projector ends just before its COMMIT",
         "crash-after": "a projector ends just after its COMMIT",
+        "answer-lost": "a projector's COMMIT holds, its answer does not arrive",
         "unavailable": "the read models cannot be reached",
         "rival": "another process works while the projector is in its transaction",
     },
@@ -39,6 +40,14 @@ FAULTS: Final[Mapping[str, Mapping[str, str]]] = {
         "lost": "an ack does not arrive",
         "forgotten": "an acknowledged message is delivered again",
     },
+    "answer": {
+        "crash-before": "the process ends before it gives a message back or drops it",
+        "lost": "the broker does not hear that a message is given back or dropped",
+    },
+    "park": {
+        "unavailable": "a message cannot be parked",
+        "crash-after": "the process ends just after it parked a message",
+    },
     "announce": {"lost": "the news that an order is decided does not arrive"},
     "request": {
         "lost": "a request does not arrive",
@@ -55,7 +64,7 @@ FAULTS: Final[Mapping[str, Mapping[str, str]]] = {
         "clock-jump": "the clock of one process jumps by up to five minutes, either way",
         "time-leap": "all of it sleeps for up to three days",
         "garbage": "somebody publishes what is no message",
-        "forgery": "somebody publishes a reply or a command that nobody asked for",
+        "forgery": "somebody publishes a reply that nobody asked for",
     },
 }
 """Point -> kind -> what happens. The first word of a kind says what the simulator does with it."""
@@ -94,6 +103,8 @@ LIKELY: Final[Mapping[str, float]] = {
     "publish": 0.60,
     "deliver": 0.60,
     "ack": 0.50,
+    "answer": 0.30,
+    "park": 0.50,
     "announce": 0.50,
     "request": 0.30,
     "await": 0.015,

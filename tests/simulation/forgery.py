@@ -26,7 +26,9 @@ RUBBISH: Final = (
 
 def garbage(chance: Chance) -> bytes:
     """Bytes that no version of the wire's format can be."""
-    return RUBBISH[chance.pick(len(RUBBISH))]
+    if chance.yes(0.5):
+        return RUBBISH[chance.pick(len(RUBBISH))]
+    return bytes(chance.pick(256) for _ in range(1 + chance.pick(40)))
 
 
 def forged(chance: Chance, auditor: Auditor) -> bytes:

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Final
 
 from adapters.event_codec import decode, encode
-from adapters.wire_codec import decode as decode_message
+from adapters.wire_codec import decode_commands, decode_replies
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms
-from orchestrator.intake import Intake, Parked
+from orchestrator.intake import Intake, Parked, ParkingUnavailable
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.loops import wanted
@@ -23,13 +23,14 @@ from orchestrator.saga_runner import ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
 from projections.advance import advance
 from projections.projection import Projection
+from tests.simulation.auditor import PAYMENT_WINDOW, SELL_DEADLINE
 from tests.simulation.broker import COMMANDS, REPLIES, SimBroker, SimWire
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.store import Disk, ReadModelsAway, Shelf, SimLog, SimStore
 
-PAYMENT_WINDOW_S: Final = 20
-SELL_DEADLINE_S: Final = 8
+PAYMENT_WINDOW_S: Final = int(PAYMENT_WINDOW.total_seconds())
+SELL_DEADLINE_S: Final = int(SELL_DEADLINE.total_seconds())
 PROJECT_POLL_S: Final = 5.0
 BATCH_EVENTS: Final = 7
 """Small, so that a projector stands between two batches often."""
@@ -112,26 +113,41 @@ class Node:
 
     def _add_inventory(self) -> None:
         worker = InventoryWorker(self.ledger(INVENTORY), self.wire, self.clock, count=self._count)
-        self._serve(COMMANDS, worker.handle)
+        self._serve(COMMANDS, worker.handle, decode_commands)
 
     def _add_orchestrator(self) -> None:
         orders = self.orders()
         desk = ReplyDesk(orders, Timing(PAYMENT_WINDOW_S, self.clock), count=self._count)
-        self._serve(REPLIES, desk.handle)
-        watchdog = Watchdog(orders, due=self._due, send=self.sender.send, clock=self.clock)
+        self._serve(REPLIES, desk.handle, decode_replies)
+        watchdog = Watchdog(
+            orders, due=self._due, send=self.sender.send, clock=self.clock, trouble=self._trouble
+        )
         self._parts += [watchdog.run, partial(self._project, [self.site.due])]
 
     def _add_projector(self) -> None:
         self._parts.append(partial(self._project, self.site.shelves))
 
-    def _serve(self, stream: str, handler: Callable[[Sequence[Any]], Any]) -> None:
+    def _serve(
+        self,
+        stream: str,
+        handler: Callable[[Sequence[Any]], Any],
+        decode_message: Callable[[bytes], Sequence[Any]],
+    ) -> None:
         intake = Intake(
             decode=decode_message, handler=handler, parking=self, clock=self.clock, count=self._count
         )
         self._parts.append(partial(self.wire.serve, stream, intake))
 
+    def _trouble(self) -> str:
+        return self.sender.trouble
+
     async def park(self, parked: Parked) -> None:
+        fault = self.site.chance.fault("park")
+        if fault == "unavailable":
+            raise ParkingUnavailable("simulated")
         self.site.parked.setdefault(parked.place, parked)
+        if fault == "crash-after":
+            await self.wire.die()
 
     def _count(self, outcome: str) -> None:
         self.site.counted[outcome] += 1

@@ -153,6 +153,8 @@ class SimStore:
         if fault.startswith("crash"):
             self._process.alive = False
             raise Killed
+        if fault == "answer-lost":
+            raise ReadModelsAway
 
     def _keep(self) -> None:
         for table, after in self._rows:

@@ -20,14 +20,14 @@ from domain.stock import StockSet
 from projections import PROJECTIONS
 from projections.order_saga import ORDER_SAGA
 from projections.projection import fold_log
-from tests.simulation.auditor import TERMINAL, Auditor, Violation
+from tests.simulation.auditor import PRICES, TERMINAL, Auditor, Violation
 from tests.simulation.broker import COMMANDS, DAY_S, REPLIES, SimBroker
 from tests.simulation.chance import Chance
 from tests.simulation.forgery import forged, garbage
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.node import PAYMENT_WINDOW_S, SELL_DEADLINE_S, START, Node, Site
 from tests.simulation.store import Disk, Shelf
-from tests.simulation.workload import PRICE, Shoppers, Workload
+from tests.simulation.workload import Shoppers, Workload
 
 MAX_PAUSE_S: Final = 60.0
 """The longest pause of a saga that is sent again; see domain.saga_timing."""
@@ -36,6 +36,9 @@ MAX_CLOCK_JUMP_S: Final = 300.0
 
 HEALED_WITHIN_S: Final = PAYMENT_WINDOW_S + SELL_DEADLINE_S + MAX_CLOCK_JUMP_S + 2 * MAX_PAUSE_S + 60.0
 """How long after the last fault every saga must have ended, in virtual seconds."""
+
+READ_STATUS: Final = {"TO_PAY": 1, "PAID": 2, "CLOSED": 3}
+"""How the read model says it."""
 
 SLACK_S: Final = 20.0
 """How long after a deadline the watchdog may notice: its list, its look, its decision."""
@@ -102,7 +105,7 @@ class World:
         self.auditor = Auditor()
         self.loop = SimLoop(self._problem)  # type: ignore[abstract]  # only what our code uses
         self.disks = {service.log: Disk(service.log, chance, self._committed) for service in SERVICES}
-        self.broker = SimBroker(self.loop, chance, self._acknowledged)
+        self.broker = SimBroker(self.loop, chance, self._acknowledged, self._dropped)
         is_projected = any("projector" in roles for _, roles in plan.topology)
         self.shelves = [Shelf(projection) for projection in PROJECTIONS if is_projected]
         self.due = Shelf(ORDER_SAGA)
@@ -347,13 +350,20 @@ class World:
         except Violation as violation:
             self._trouble(violation)
 
+    def _dropped(self, place: str) -> None:
+        if place not in self.site.parked:
+            self._trouble(Violation("nothing is dropped that is not parked", place))
+
     # beginning and end
 
     def _stock_up(self) -> None:
         cause = Cause("opening", "staff", "", START)
         for goods_id, units in zip(self.plan.shoppers.goods, self.plan.stock, strict=True):
             made = Recorded(
-                streams.goods(goods_id), 1, GoodsCreated(goods_id, f"goods {goods_id}", PRICE), cause
+                streams.goods(goods_id),
+                1,
+                GoodsCreated(goods_id, f"goods {goods_id}", PRICES[goods_id]),
+                cause,
             )
             counted = Recorded(streams.stock(goods_id), 1, StockSet(units, 0), cause)
             self.disks["goods"].commit([encode(made)], {})
@@ -378,9 +388,11 @@ class World:
         self._until(lambda: self._all_is_done() or self.loop.now > ends_at)
         # Long after, some of the oldest messages come once more.
         self.broker.repeat(self.plan.repeats)
-        late = self.loop.now + 3.0
+        seen, late = self.auditor.seen, self.loop.now + 3.0
         self._until(lambda: self.loop.now > late)
-        self._until(lambda: self._all_is_done() or self.loop.now > late + 60.0)
+        self._until(lambda: self.broker.is_drained or self.loop.now > late + 60.0)
+        if self.auditor.seen != seen:
+            raise Violation("old messages change nothing", f"{self.auditor.seen - seen} new events")
 
     def _deadline_without_inventory(self) -> None:
         """Silence has an end: with inventory gone no order is undecided for longer than it may be."""
@@ -422,9 +434,20 @@ class World:
             rebuilt = fold_log(shelf.projection, self.disks[shelf.projection.log].events)
             if (shelf.position, shelf.tables) != (head, rebuilt):
                 raise Violation("read models equal a rebuild", shelf.projection.name)
+            if shelf.projection.name == "order_info":
+                self._orders_read_as_they_are(shelf)
         for parked in self.site.parked.values():
             if parked.data not in self.rubbish:
                 raise Violation("only rubbish is parked", f"{parked.place}: {parked.reason}")
+
+    def _orders_read_as_they_are(self, shelf: Shelf) -> None:
+        """Against what the auditor knows, and not only against our own fold."""
+        rows: list[Any] = [row for rows in shelf.tables["order_info"].values() for row in rows]
+        read = {str(row.order_id): (row.status, row.order_mount) for row in rows}
+        books = self.auditor.orders.items()
+        known = {order_id: (READ_STATUS[book.state], book.amount) for order_id, book in books if book.state}
+        if read != known:
+            raise Violation("read models say what happened", f"{read} against {known}")
 
     def told(self) -> Told:
         return Told(

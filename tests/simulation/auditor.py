@@ -96,7 +96,10 @@ RULES: Final = {name: re.sub("([A-Z])", r"_\1", name).lower() for name in NAMES.
 
 
 class Auditor:
-    """Raises Violation from `see` at the first commit that breaks a law."""
+    """Raises Violation from `see` at the first commit that breaks a law.
+
+    `seen`: events so far; `unasked`: those of them that the shop recorded by itself.
+    """
 
     def __init__(self) -> None:
         self.orders: defaultdict[str, OrderBook] = defaultdict(OrderBook)
@@ -111,6 +114,7 @@ class Auditor:
         self.under_way: dict[str, str] = {}
         self.pauses: dict[str, float] = {}
         self.seen = 0
+        self.unasked = 0
         self._rules = {name: getattr(self, rule, None) for name, rule in RULES.items()}
 
     def see(self, log: str, commit: Sequence[Recorded]) -> None:
@@ -120,6 +124,7 @@ class Auditor:
         for recorded in commit:
             self._contiguous(recorded)
             self.seen += 1
+            self.unasked += not recorded.cause.command_id.startswith(CLIENTS)
             name = NAMES[type(recorded.event)]
             category, _, key = recorded.originator_id.partition("-")
             if category == "saga":

@@ -14,13 +14,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import BadArgument, DataOption, JsonOption, addresses, console, told_in_one_line
+from adapters.cli_reading import (
+    BadArgument,
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    is_number,
+    told_in_one_line,
+)
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_parked import PARKING_LOGS, ParkedCounts, ParkedMessage, ParkedMessages, ParkedRow
 
 NOT_FOUND: Final = 1
 DEFAULT_LIMIT: Final = 200
-MAX_NUMBER: Final = 2**63 - 1
 
 SHOWN_BYTES: Final = 512
 """Of a message, to a person; --json has all that is kept."""
@@ -120,11 +127,9 @@ def _messages(dsn: str, log: str) -> Iterator[ParkedMessages]:
 
 def _split(name: str) -> tuple[str, int]:
     log, _, number = name.rpartition("-")
-    if log not in PARKING_LOGS or not (
-        number.isascii() and number.isdecimal() and 0 < int(number) <= MAX_NUMBER
-    ):
+    if log not in PARKING_LOGS or not is_number(number):
         raise BadArgument(
-            f"{name!r}: expected {' or '.join(PARKING_LOGS)}, then - and a number, such as order-3"
+            f"{name[:40]!r}: expected {' or '.join(PARKING_LOGS)}, then - and a number, such as order-3"
         )
     return log, int(number)
 

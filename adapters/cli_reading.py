@@ -18,12 +18,20 @@ COULD_NOT_RUN: Final = 2
 PIPE_WIDTH: Final = 100_000
 """Columns where no person looks: nothing is cut or wrapped there."""
 
+MAX_NUMBER: Final = 2**63 - 1
+"""Of ids, versions and positions: what PostgreSQL calls a bigint."""
+
 DataOption = typer.Option(None, "--data", metavar="DIR", help="The data folder of the embedded servers.")
 JsonOption = typer.Option(False, "--json", help="Print JSON, for programs.")
 
 
 class BadArgument(Exception):
     """What was typed is not what the command expects; the text says what that is."""
+
+
+def is_number(text: str) -> bool:
+    """A whole number from 1 to MAX_NUMBER, in plain digits. Python refuses to read very long ones."""
+    return text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_NUMBER
 
 
 @contextmanager

@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import BadArgument, DataOption, JsonOption, addresses, console, told_in_one_line
+from adapters.cli_reading import (
+    MAX_NUMBER,
+    BadArgument,
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    is_number,
+    told_in_one_line,
+)
 from adapters.order_story import Story, read_story, timeline_of
 from adapters.stream_state import StreamState, read_state
 from domain.order import OrderStatus
@@ -22,7 +31,6 @@ from orchestrator.timeline import Entry, Waiting
 __all__ = ["app", "timeline_of"]
 
 NOT_FOUND: Final = 1
-MAX_ORDER_ID: Final = 2**63 - 1
 
 STATUS_WORDS: Final = {
     OrderStatus.NONE.name: "never placed",
@@ -82,8 +90,8 @@ def replay_stream(
 
 
 def _check_order_id(text: str) -> None:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
-        raise BadArgument(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
+    if not is_number(text):
+        raise BadArgument(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_NUMBER}")
 
 
 def _checked_stream(text: str) -> str:
@@ -108,7 +116,7 @@ def _moment(text: str | None) -> datetime | None:
 def _version(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
+    if not is_number(text):
         raise BadArgument(f"--version {text!r}: expected a whole number from 1")
     return int(text)
 

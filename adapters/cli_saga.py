@@ -15,17 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import DataOption, JsonOption, console
+from adapters.cli_reading import MAX_NUMBER, DataOption, JsonOption, console, is_number
 from adapters.cli_site import settings_with
 from adapters.embedded_servers import read_running
 from adapters.ids import utc_now
 from adapters.saga_desk import (
     Act,
     CannotAct,
+    SagaList,
     SagaSeen,
     caller_named,
     checked_reason,
-    list_is_behind,
     list_sagas,
     look_at,
     record,
@@ -35,7 +35,6 @@ from domain.saga import Step
 from domain.saga_acts import CompensateSaga, RetrySaga
 from domain.saga_timing import STUCK_AFTER_TRIES
 
-MAX_ORDER_ID: Final = 2**63 - 1
 DEFAULT_LIMIT: Final = 200
 MAX_LIMIT: Final = 100_000
 MAX_SECONDS: Final = 10**9
@@ -76,19 +75,17 @@ def list_command(
 ) -> None:
     """Sagas that owe something, or those in one step: what is stuck first, then what waits longest."""
     which = SagaFilter(None if step is None else _step(step).value, older_than)
-    dsn = _dsn(data)
-    sagas, more = list_sagas(dsn, which, limit)
-    behind = list_is_behind(dsn)
-    if behind:
+    found = list_sagas(_dsn(data), which, limit)
+    if found.behind:
         typer.echo(
-            f"tillroll: this list is {behind} events behind the order log: does an orchestrator run?",
+            f"tillroll: this list is {found.behind} events behind the order log: does an orchestrator run?",
             err=True,
         )
     if as_json:
-        items = [{**saga, "stuck": _is_stuck(saga)} for saga in sagas]
-        _print_json({"items": items, "more": more, "behind": behind})
+        items = [{**saga, "stuck": _is_stuck(saga)} for saga in found.sagas]
+        _print_json({"items": items, "more": found.more, "behind": found.behind})
     else:
-        _show_list(sagas, more, which != SagaFilter(None, None), console())
+        _show_list(found, which != SagaFilter(None, None), console())
 
 
 @app.command()
@@ -148,8 +145,8 @@ def _dsn(data: Path | None) -> str:
 
 
 def _order_id(text: str) -> str:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_ORDER_ID):
-        raise CannotAct(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_ORDER_ID}")
+    if not is_number(text):
+        raise CannotAct(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_NUMBER}")
     return str(int(text))
 
 
@@ -178,7 +175,8 @@ def _is_stuck(saga: Item) -> bool:
     return saga["owes"] is not None and saga["tries"] >= STUCK_AFTER_TRIES
 
 
-def _show_list(sagas: list[Item], more: bool, is_filtered: bool, out: Console) -> None:
+def _show_list(found: SagaList, is_filtered: bool, out: Console) -> None:
+    sagas = found.sagas
     if not sagas:
         out.print("No saga is as you asked." if is_filtered else "No saga owes anything.")
         return
@@ -196,7 +194,7 @@ def _show_list(sagas: list[Item], more: bool, is_filtered: bool, out: Console) -
     means = (
         f", {stuck} stuck: sent again {STUCK_AFTER_TRIES} times or more without an answer" if stuck else ""
     )
-    out.print(f"{len(sagas)} shown{means}{'; there are more, --limit shows them' if more else ''}.")
+    out.print(f"{len(sagas)} shown{means}{'; there are more, --limit shows them' if found.more else ''}.")
 
 
 def _tell(seen: SagaSeen, as_json: bool) -> None:

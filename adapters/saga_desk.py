@@ -57,11 +57,19 @@ class SagaSeen:
     acts: tuple[str, ...]
 
 
-def list_sagas(dsn: str, which: SagaFilter, limit: int) -> tuple[list[Item], bool]:
-    """Rows, those that are stuck first, and whether there are more. Raises CannotAct.
-
-    From the orchestrator's own list, which is what its watchdog acts on.
+@dataclass(frozen=True, slots=True)
+class SagaList:
+    """Rows, those that are stuck first. `more`: there are others; `behind`: positions of the order log that
+    the list does not know yet.
     """
+
+    sagas: list[Item]
+    more: bool
+    behind: int
+
+
+def list_sagas(dsn: str, which: SagaFilter, limit: int) -> SagaList:
+    """From the orchestrator's own list, which is what its watchdog acts on. Raises CannotAct."""
     params: dict[str, Any] = {
         "step": which.step,
         "older_than_s": which.older_than_s,
@@ -72,19 +80,10 @@ def list_sagas(dsn: str, which: SagaFilter, limit: int) -> tuple[list[Item], boo
         with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             rows = cursor.execute(statement_for("sagas_by_urgency", SCHEMA, given), params).fetchall()
+            behind = connection.execute(BEHIND).fetchone()
     except psycopg.Error as error:
         raise CannotAct(f"the list of sagas cannot be read: {str(error).partition(chr(10))[0]}") from error
-    return rows[:limit], len(rows) > limit
-
-
-def list_is_behind(dsn: str) -> int:
-    """How many positions of the order log the list does not know yet. Raises CannotAct."""
-    try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-            row = connection.execute(BEHIND).fetchone()
-    except psycopg.Error as error:
-        raise CannotAct(f"the list of sagas cannot be read: {str(error).partition(chr(10))[0]}") from error
-    return 0 if row is None else int(row[0])
+    return SagaList(rows[:limit], len(rows) > limit, 0 if behind is None else int(behind[0]))
 
 
 def look_at(dsn: str, order_id: str) -> SagaSeen:

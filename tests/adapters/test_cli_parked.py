@@ -125,7 +125,10 @@ def test_forget_deletes_what_is_named_and_says_what_was_not_there(dsn: str) -> N
     assert parked("show", "inventory-2").exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["7", "user-1", "order-", "order-x", "order-0", "order-٣", f"order-{2**63}"])
+@pytest.mark.parametrize(
+    "name",
+    ["7", "user-1", "order-", "order-x", "order-0", "order-٣", f"order-{2**63}", "order-" + "7" * 5_000],
+)
 @pytest.mark.parametrize("command", ["show", "forget"])
 def test_a_wrong_name_is_one_clear_line(dsn: str, command: str, name: str) -> None:
     result = parked(command, name)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
-from zlib import crc32
 
 from adapters.event_codec import encode
 from adapters.wire_codec import decode as decode_message
@@ -91,7 +90,6 @@ class Told:
     turns: int
     ends: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
-    trace: int = 0
 
 
 class World:
@@ -112,7 +110,6 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.order_ids = 0
         self.turns = 0
-        self.trace = 0
         self.trouble: Violation | None = None
         self._lives: Counter[str] = Counter()
         self.processes: list[Process] = [self.loop.outside]
@@ -332,9 +329,6 @@ class World:
         if self._say is not None:
             for recorded in events:
                 self._tell(f"{log}={recorded.position} {recorded.originator_id} {recorded.event}")
-        for recorded in events:
-            what = f"{log} {recorded.originator_id} {type(recorded.event).__name__} {recorded.cause}"
-            self.trace = crc32(what.encode(), self.trace)
         try:
             self.auditor.see(log, events)
         except Violation as violation:
@@ -458,5 +452,4 @@ class World:
             turns=self.turns,
             ends=Counter(book.step for book in self.auditor.orders.values()),
             counted=self.site.counted,
-            trace=self.trace,
         )

@@ -12,11 +12,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.argon2_passwords import Passwords
 from adapters.ids import SequenceIds, new_command_id, utc_now
-from adapters.key_files import email_key, token_key
 from adapters.paseto_key import MODE
 from adapters.paseto_tokens import Tokens
+from adapters.pii_key_file import email_key
 from adapters.postgres_log import PostgresLog
 from adapters.settings import Settings
+from adapters.token_key_file import token_key
 from adapters.user_desk import DeskTerms, Registration, UserDesk
 from adapters.wiring import CODEC, CannotStart
 from domain.refusals import EmailTaken

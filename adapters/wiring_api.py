@@ -19,13 +19,14 @@ from adapters.http_fast_lane import FastLane
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
-from adapters.key_files import email_key, token_key
 from adapters.nats_client import NATS_ERRORS, text_of
 from adapters.paseto_tokens import Tokens
+from adapters.pii_key_file import email_key
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_queries import Queries, read_pool
 from adapters.postgres_recorder import LogRecorder
 from adapters.saga_rows import saga_of
+from adapters.token_key_file import token_key
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.wiring import Plant
 from domain.services import GOODS, INVENTORY, ORDER, SERVICES, USER

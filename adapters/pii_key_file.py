@@ -1,4 +1,4 @@
-"""Where keys lie: named by settings, or under the data folder, where they are made on first use."""
+"""The key for personal data: named by a setting, or under the data folder, where it is made on first use."""
 
 import os
 import re
@@ -6,21 +6,15 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from adapters.paseto_key import MODE, KeyFileError, SigningKey, load_key
+from adapters.paseto_key import MODE, KeyFileError
 from adapters.settings import Settings
 
 HEX_KEY: Final = re.compile(r"[0-9a-f]{64}\s*")
 
 
-def token_key(settings: Settings) -> SigningKey:
-    """The key that signs access tokens. Raises KeyFileError."""
-    path = settings.token_key_file
-    return load_key(path or _own(settings, "token.key"), create=path is None)
-
-
 def email_key(settings: Settings) -> bytes:
     """32 bytes that name email streams, written as 64 hexadecimal digits. Raises KeyFileError."""
-    path = settings.pii_key_file or _own(settings, "pii.key")
+    path = settings.pii_key_file or settings.data / "keys" / "pii.key"
     try:
         if settings.pii_key_file is None and not path.exists():
             _write_new(path)
@@ -32,10 +26,6 @@ def email_key(settings: Settings) -> bytes:
     if not HEX_KEY.fullmatch(text):
         raise KeyFileError(f"{path}: expected 64 hexadecimal digits, as `openssl rand -hex 32` prints")
     return bytes.fromhex(text.strip())
-
-
-def _own(settings: Settings, name: str) -> Path:
-    return settings.data / "keys" / name
 
 
 def _write_new(path: Path) -> None:

@@ -6,7 +6,7 @@ at once; a bounded number waits; the next one is told to come back.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -49,15 +49,17 @@ class Passwords:
             return await self._off_the_loop(lambda: self._hasher.hash(password))
 
     async def matches(
-        self, encoded: str | None, password: str, *, before: Callable[[], None] = _nothing
+        self, encoded: str | None, password: str, *, before: Callable[[], Awaitable[None] | None] = _nothing
     ) -> bool:
         """Whether the password is the one; the same work when there is none to compare with (None).
 
-        `before` runs when this check's turn has come and may raise instead: what became forbidden
-        while waiting is not checked any more. Raises Overloaded.
+        `before` runs, and is awaited, when this check's turn has come and may raise instead: what became
+        forbidden while waiting is not checked any more. Raises Overloaded.
         """
         async with self._turn():
-            before()
+            look = before()
+            if look is not None:
+                await look
             good = await self._off_the_loop(lambda: self._check(encoded or self._nobodys, password))
             return good and encoded is not None
 

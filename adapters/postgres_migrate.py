@@ -9,6 +9,7 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import sql
 
+from adapters.postgres_attempts import ATTEMPTS_LOG
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_parked import PARKING_LOGS
@@ -33,6 +34,8 @@ def migrate_log(dsn: str, log: str) -> None:
         conn.execute(_schema("log", log))
         if log in PARKING_LOGS:
             conn.execute(_schema("parked", log))
+        if log == ATTEMPTS_LOG:
+            conn.execute(_schema("attempts", log))
         if log in ("user", "goods"):
             conn.execute(sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}.ids").format(sql.Identifier(log)))
 

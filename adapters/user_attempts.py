@@ -1,59 +1,169 @@
-"""Failed log-ins: after a few the account waits, twice as long each time. In memory, per process."""
+"""Failed log-ins: after a few, the account and the address they came from wait, twice as long each time.
 
+An account may fail 5 times, an address 30, before either waits: 1 s, then 2 s, and so on up to 15 minutes.
+So an hour has room for 17 guesses at one account and 42 from one address. A success forgives the account,
+never the address, or whoever has an account of their own could guess at others for ever.
+
+Every time here is the caller's clock, never the database's: what is remembered in this process and what
+all processes share must be compared with one clock, and tests must be able to set it. Clocks of a site
+differ by milliseconds, delays are seconds.
+"""
+
+import hashlib
+import hmac
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address
 from math import ceil
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from domain.refusals import Busy
 
-FREE_FAILURES: Final = 5
+Kind = Literal["account", "address"]
+
+FREE_FAILURES: Final[Mapping[Kind, int]] = {"account": 5, "address": 30}
+"""How often each may fail before it waits. Many people share an address, few an account."""
+
 FIRST_DELAY_S: Final = 1
 LONGEST_DELAY_S: Final = 900
-MAX_ACCOUNTS: Final = 100_000
-"""Accounts remembered; the one that failed longest ago is forgotten first."""
+FORGOTTEN_AFTER: Final = timedelta(days=1)
+"""Since the last failure."""
+
+CLOCKS_APART_S: Final = 900
+"""A wait that is this much longer than any delay was set by a clock that was wrong, and does not count."""
+
+MAX_SUBJECTS: Final = 100_000
+"""Remembered in one process; the one that failed longest ago is forgotten first."""
+
+NO_ADDRESS: Final = "none"
 
 
 class TooManyAttempts(Busy):
-    """Too many failed attempts for this account; wait before the next one."""
+    """Too many failed attempts for this account, or from this address; wait before the next one."""
 
     name = "too-many-attempts"
 
 
 @dataclass(frozen=True, slots=True)
-class _Failures:
+class Subject:
+    """Who failed. `digest`: a keyed hash, so that what is kept names nobody; also of accounts nobody has."""
+
+    kind: Kind
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Of one subject, in a row."""
+
     count: int
-    blocked_until: datetime
+    last_at: datetime
+
+
+class AttemptLimits(Protocol):
+    async def check(self, subjects: Sequence[Subject]) -> None:
+        """Raises TooManyAttempts while any of them has to wait."""
+
+    async def failed(self, subjects: Sequence[Subject]) -> None:
+        """One more failure for each of them."""
+
+    async def succeeded(self, account: Subject) -> None:
+        """Forgives the account. An address is not forgiven."""
+
+
+class MemoryAttempts:
+    """AttemptLimits of one process, gone when it ends."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[Subject, Failures] = OrderedDict()
+
+    async def check(self, subjects: Sequence[Subject]) -> None:
+        known = {subject: self._failures[subject] for subject in subjects if subject in self._failures}
+        must_not_wait(known, self._clock())
+
+    async def failed(self, subjects: Sequence[Subject]) -> None:
+        now = self._clock()
+        for subject in set(subjects):
+            before = self._failures.pop(subject, None)
+            self._failures[subject] = one_more(before, now)
+        while len(self._failures) > MAX_SUBJECTS:
+            self._failures.popitem(last=False)
+
+    async def succeeded(self, account: Subject) -> None:
+        self._failures.pop(account, None)
+
+
+def must_not_wait(known: Mapping[Subject, Failures], now: datetime) -> None:
+    """Raises TooManyAttempts with the longest wait of these."""
+    longest_s = max((wait_s(subject.kind, failures, now) for subject, failures in known.items()), default=0.0)
+    if longest_s > 0:
+        raise TooManyAttempts(retry_after_s=ceil(longest_s))
+
+
+def wait_s(kind: Kind, failures: Failures, now: datetime) -> float:
+    """Seconds until the next attempt may be made; 0 when it may be now."""
+    delay_s = _delay_s(failures.count - FREE_FAILURES[kind])
+    left_s = delay_s - (now - failures.last_at).total_seconds()
+    is_sane = left_s <= delay_s + CLOCKS_APART_S
+    return left_s if delay_s and is_sane and left_s > 0 else 0.0
+
+
+def one_more(before: Failures | None, now: datetime) -> Failures:
+    if before is None or before.last_at < now - FORGOTTEN_AFTER:
+        return Failures(1, now)
+    return Failures(before.count + 1, now)
+
+
+def _delay_s(beyond: int) -> int:
+    """Seconds to wait after the failure that used up the free ones (0), and after those that follow it."""
+    if beyond < 0:
+        return 0
+    return min(FIRST_DELAY_S << min(beyond, LONGEST_DELAY_S.bit_length()), LONGEST_DELAY_S)
+
+
+def address_digest(client_host: str, key: bytes) -> str:
+    """Keyed hash of where a request came from.
+
+    A customer has a whole /64 of IPv6 and can change the rest at will, so that counts as one address. What
+    is no address at all is one too: whoever can make it up must not get a new one with every request.
+    """
+    text = b"address " + _network(client_host).encode()
+    return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+def _network(client_host: str) -> str:
+    try:
+        address = ip_address(client_host)
+    except ValueError:
+        return NO_ADDRESS
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    # A socket that listens on both sees IPv4 addresses in this form.
+    return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
+
+
+# What the user desk has used so far; goes when it counts addresses as well.
 
 
 class Attempts:
     """`account`: any text that names it, known to the shop or not, so a delay tells nobody which."""
 
     def __init__(self) -> None:
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._failures: OrderedDict[str, Failures] = OrderedDict()
 
     def check(self, account: str, now: datetime) -> None:
         """Raises TooManyAttempts while the account has to wait."""
         failures = self._failures.get(account)
-        if failures is not None and now < failures.blocked_until:
-            wait_s = (failures.blocked_until - now).total_seconds()
-            raise TooManyAttempts(retry_after_s=ceil(wait_s))
+        if failures is not None:
+            must_not_wait({Subject("account", account): failures}, now)
 
     def failed(self, account: str, now: datetime) -> None:
-        before = self._failures.pop(account, None)
-        count = 1 if before is None else before.count + 1
-        self._failures[account] = _Failures(count, now + timedelta(seconds=_delay_s(count)))
-        if len(self._failures) > MAX_ACCOUNTS:
+        self._failures[account] = one_more(self._failures.pop(account, None), now)
+        if len(self._failures) > MAX_SUBJECTS:
             self._failures.popitem(last=False)
 
     def succeeded(self, account: str) -> None:
         self._failures.pop(account, None)
-
-
-def _delay_s(count: int) -> int:
-    """Seconds to wait after the count-th failure in a row."""
-    if count < FREE_FAILURES:
-        return 0
-    doublings = min(count - FREE_FAILURES, LONGEST_DELAY_S.bit_length())
-    return min(FIRST_DELAY_S << doublings, LONGEST_DELAY_S)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -87,13 +87,15 @@ async def test_two_run_three_wait_and_the_next_is_told_to_come_back(
     assert await passwords.matches("h", "p")
 
 
+@pytest.mark.parametrize("is_awaited", [False, True])
 async def test_what_became_forbidden_while_waiting_is_not_checked(
-    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch, is_awaited: bool
 ) -> None:
     gate = Gate()
     monkeypatch.setattr(passwords, "_check", gate.check)
     running = [asyncio.create_task(passwords.matches("h", "p")) for _ in range(2)]
-    waiting = asyncio.create_task(passwords.matches("h", "p", before=_raises(PermissionError)))
+    look = _raises_later(PermissionError) if is_awaited else _raises(PermissionError)
+    waiting = asyncio.create_task(passwords.matches("h", "p", before=look))
     await asyncio.sleep(0.05)
     gate.open.set()
     assert await asyncio.gather(*running) == [True, True]
@@ -106,6 +108,23 @@ def _raises(kind: type[Exception]) -> Callable[[], None]:
         raise kind
 
     return before
+
+
+def _raises_later(kind: type[Exception]) -> Callable[[], Awaitable[None]]:
+    async def before() -> None:
+        await asyncio.sleep(0)
+        raise kind
+
+    return before
+
+
+async def test_a_turn_that_was_forbidden_is_given_back(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(10):
+        with pytest.raises(PermissionError):
+            await passwords.matches(None, "p", before=_raises_later(PermissionError))
+    assert not await passwords.matches(None, "p")
 
 
 async def test_the_event_loop_goes_on_meanwhile(

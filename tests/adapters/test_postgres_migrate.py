@@ -103,6 +103,23 @@ def test_logs_whose_roles_take_messages_have_a_place_to_park_them(
     assert ((log, "r", "parked") in shape(fresh_database)) is takes_messages
 
 
+@pytest.mark.parametrize(("log", "takes_log_ins"), [("user", True), ("goods", False), ("order", False)])
+def test_the_log_of_users_has_a_place_to_count_failed_log_ins(
+    fresh_database: str, log: str, takes_log_ins: bool
+) -> None:
+    migrate_log(fresh_database, log)
+
+    assert ((log, "r", "attempts") in shape(fresh_database)) is takes_log_ins
+
+
+def test_failed_log_ins_survive_a_migration(fresh_database: str) -> None:
+    migrate_log(fresh_database, "user")
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute("""INSERT INTO "user".attempts VALUES ('account', 'a', 7, now())""")
+        migrate_log(fresh_database, "user")
+        assert connection.execute('SELECT failures FROM "user".attempts').fetchall() == [(7,)]
+
+
 def test_parked_messages_and_their_count_survive_a_migration(fresh_database: str) -> None:
     migrate_log(fresh_database, "order")
     with psycopg.connect(fresh_database, autocommit=True) as connection:

@@ -1,0 +1,1 @@
+DELETE FROM {schema}.attempts WHERE kind = %(kind)s AND digest = %(digest)s

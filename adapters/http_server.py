@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Network, ip_network
 from typing import Any, Final
 
 import uvicorn
@@ -18,8 +19,12 @@ class PartServer(uvicorn.Server):
         yield
 
 
-async def serve_http(app: Any, sock: socket.socket) -> None:
-    """Serves on a bound socket until cancelled, then lets requests under way finish."""
+async def serve_http(app: Any, sock: socket.socket, trusted_proxies: Sequence[str] = ()) -> None:
+    """Serves on a bound socket until cancelled, then lets requests under way finish.
+
+    `trusted_proxies`: addresses and networks. The client of a request that comes from one of them is the
+    last in X-Forwarded-For that is not one of them; for all others the header means nothing.
+    """
     config = uvicorn.Config(
         app,
         loop="none",
@@ -28,7 +33,8 @@ async def serve_http(app: Any, sock: socket.socket) -> None:
         lifespan="off",
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=[network for each in trusted_proxies for network in _as_seen(each)],
         server_header=False,
         date_header=False,
         backlog=2048,
@@ -42,6 +48,14 @@ async def serve_http(app: Any, sock: socket.socket) -> None:
         server.should_exit = True
         await serving
         raise
+
+
+def _as_seen(network: str) -> Iterator[str]:
+    """A socket that listens on both sees IPv4 addresses as ::ffff:a.b.c.d. Raises ValueError."""
+    parsed = ip_network(network)
+    yield str(parsed)
+    if isinstance(parsed, IPv4Network):
+        yield f"::ffff:{parsed.network_address}/{96 + parsed.prefixlen}"
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -7,6 +7,7 @@ the value is wrong, so it says what is expected, with its unit and limits.
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args
 from urllib.parse import urlsplit
@@ -51,6 +52,13 @@ def _check_nats_urls(urls: str | None) -> str | None:
     return urls
 
 
+def _check_networks(networks: str | None) -> str | None:
+    for network in networks.split(",") if networks else ():
+        if ip_network(network.strip()).prefixlen == 0:
+            raise ValueError("whoever believes everybody can be told anything")
+    return networks
+
+
 def _check_readable(path: Path | None) -> Path | None:
     if path is not None:
         try:
@@ -74,6 +82,14 @@ NatsUrls = Annotated[
     str | None,
     AfterValidator(_check_nats_urls),
     Field(description="nats://host:port or tls://host:port, several separated by commas", repr=False),
+]
+Networks = Annotated[
+    str | None,
+    AfterValidator(_check_networks),
+    Field(
+        description="addresses or networks such as 10.0.0.7 or 10.0.0.0/24, several separated by commas, "
+        "not all addresses there are"
+    ),
 ]
 ReadableFile = Annotated[
     Path | None,
@@ -124,7 +140,10 @@ class Settings(BaseSettings):
 
     payment_window_s: Annotated[int, _whole_number("seconds", 1, 30 * 24 * 3600)] = 1800
     sell_deadline_s: Annotated[int, _whole_number("seconds", 1, 3600)] = 30
+    delivery_window_s: Annotated[int, _whole_number("seconds", 0, 365 * 24 * 3600)] = 0
     queue_limit: Annotated[int, _whole_number("commands", 1, 1_000_000)] = 10_000
+    max_open_orders: Annotated[int, _whole_number("orders", 1, 1_000_000)] = 10_000
+    trusted_proxies: Networks = None
     currency: Currency = "CNY"
     environment: Environment = "production"
 
@@ -143,6 +162,12 @@ class Settings(BaseSettings):
     def nats_servers(self) -> tuple[str, ...]:
         """The broker's addresses; empty where the embedded one is meant."""
         return tuple(url.strip() for url in self.nats_url.split(",")) if self.nats_url else ()
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Whose X-Forwarded-For is believed: addresses and networks."""
+        networks = self.trusted_proxies
+        return tuple(network.strip() for network in networks.split(",")) if networks else ()
 
 
 def load_settings() -> Settings:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.settings import SettingError, load_settings
+from adapters.settings import SettingError, child_environment, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +29,7 @@ def test_nothing_set_means_embedded_with_the_defaults_of_the_contract() -> None:
     assert (settings.payment_window_s, settings.sell_deadline_s) == (1800, 30)
     assert (settings.currency, settings.environment) == ("CNY", "production")
     assert (settings.nats_max_bytes, settings.queue_limit) == (8 * 1024**3, 10_000)
+    assert (settings.delivery_window_s, settings.max_open_orders, settings.proxies) == (0, 10_000, ())
 
 
 def test_a_service_without_its_own_dsn_shares_the_common_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +58,19 @@ def test_several_brokers_of_one_cluster_are_separated_by_commas(monkeypatch: pyt
     assert load_settings().nats_servers == ("nats://a:4222", "tls://b:4222")
 
 
+def test_several_proxies_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLROLL_TRUSTED_PROXIES", "10.0.0.7, 10.1.0.0/24,2001:db8::/32")
+    settings = load_settings()
+    assert settings.proxies == ("10.0.0.7", "10.1.0.0/24", "2001:db8::/32")
+    assert child_environment(settings)["TILLROLL_TRUSTED_PROXIES"] == "10.0.0.7, 10.1.0.0/24,2001:db8::/32"
+
+
+PROXIES = (
+    "addresses or networks such as 10.0.0.7 or 10.0.0.0/24, several separated by commas, "
+    "not all addresses there are"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -69,6 +83,14 @@ def test_several_brokers_of_one_cluster_are_separated_by_commas(monkeypatch: pyt
         ("TILLROLL_ENVIRONMENT", "Test 1", "1 to 32 of a-z, 0-9 and -"),
         ("TILLROLL_TOKEN_KEY_FILE", "no/such.key", "the path of a file that exists and can be read"),
         ("TILLROLL_NATS_CREDS", ".", "the path of a file that exists and can be read"),
+        ("TILLROLL_DELIVERY_WINDOW_S", "31536001", "a whole number of seconds, 0 to 31536000"),
+        ("TILLROLL_MAX_OPEN_ORDERS", "0", "a whole number of orders, 1 to 1000000"),
+        ("TILLROLL_TRUSTED_PROXIES", "*", PROXIES),
+        ("TILLROLL_TRUSTED_PROXIES", "proxy.example", PROXIES),
+        ("TILLROLL_TRUSTED_PROXIES", "10.0.0.7,", PROXIES),
+        ("TILLROLL_TRUSTED_PROXIES", "10.0.0.7/8", PROXIES),
+        ("TILLROLL_TRUSTED_PROXIES", "0.0.0.0/0", PROXIES),
+        ("TILLROLL_TRUSTED_PROXIES", "10.0.0.7,::/0", PROXIES),
         ("TILLROLL_STAFF_EMAIL", "nobody", "an email address of at most 254 characters"),
     ],
 )

@@ -4,6 +4,7 @@
     404 not-found, Absent        405 method-not-allowed                409 Clash
     413 body-too-large           415 not-json                          422 invalid, Unfit
     429 too-many-attempts        500 internal                          503 Busy, behind, not-ready
+        too-many-open-orders
 
 A refusal's docstring is the detail, its facts become fields. Nothing internal is ever told.
 """
@@ -22,6 +23,7 @@ from starlette.responses import Response
 
 from adapters.cursors import BadCursor
 from adapters.http_invalid import Wrong, in_plain_words, is_malformed_json
+from adapters.open_orders import TooManyOpenOrders
 from adapters.paseto_tokens import TokenRefused
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_queries import ReadsUnavailable
@@ -123,6 +125,7 @@ class NotReady(Problem):
 STATUS: Final[Mapping[type[Refusal], int]] = {
     BadCredentials: 401,
     TooManyAttempts: 429,
+    TooManyOpenOrders: 429,
     Absent: 404,
     Clash: 409,
     Unfit: 422,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from adapters.http_errors import BadHeader, BadJson, Internal, Invalid, NotReady
+from adapters.open_orders import TooManyOpenOrders
 from adapters.user_attempts import TooManyAttempts
 from domain.refusals import (
     AlreadyReturned,
@@ -26,6 +27,7 @@ FACTS: Final[Mapping[type[Refusal], Mapping[str, Any]]] = {
     Internal: {"id": "1f0c9c4e1b7e4f3bb0a1b2c3d4e5f607"},
     NotReady: {"parts": {"order-log": "ok", "nats": "not connected"}},
     TooManyAttempts: {"retry_after_s": 4},
+    TooManyOpenOrders: {"limit": 10_000, "open": 10_000},
     NoSuchGoods: {"missing": [99]},
     NoSuchCartLine: {"goods_id": 12},
     StockShort: {"short": [{"goods_id": 12, "wanted": 2, "available": 1}], "order_id": _ORDER_ID},

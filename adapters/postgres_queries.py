@@ -119,6 +119,11 @@ class Queries:
         orders, next_cursor = _page(found, limit, question, lambda item: (int(item["order_id"]),))
         return await self._with_goods(orders), next_cursor
 
+    async def open_orders(self, user_id: int, limit: int) -> int:
+        """How many orders to pay this user has, counted up to `limit`."""
+        row = await self._row("open_orders", {"user_id": user_id, "limit": limit})
+        return 0 if row is None else int(row["orders"])
+
     async def saga(self, order_id: str) -> Item | None:
         """order_id, step, owes, since, tries, next_try_at, last_error."""
         return await self._row("saga", {"order_id": _number(order_id)})

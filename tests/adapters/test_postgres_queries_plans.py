@@ -30,6 +30,7 @@ PAGES = (
     ("orders_page", {"user_id", "before", "limit"}, "order_info_of_user"),
     ("orders_page", {"status", "before", "limit"}, "order_info_in_status"),
     ("orders_page", {"user_id", "status", "before", "limit"}, "order_info_of_user_in_status"),
+    ("open_orders", {"user_id", "limit"}, "order_info_of_user_in_status"),
     ("sagas_page", {"since", "order_id", "limit"}, "order_saga_under_way"),
     ("sagas_page", {"since", "order_id", "older_than_s", "limit"}, "order_saga_under_way"),
     ("sagas_page", {"stuck", "since", "order_id", "limit"}, "order_saga_stuck"),

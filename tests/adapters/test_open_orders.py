@@ -1,0 +1,130 @@
+"""How many orders to pay a customer may have: counted once, then counted down."""
+
+import asyncio
+
+import pytest
+
+from adapters import open_orders
+from adapters.http_errors import document
+from adapters.open_orders import COUNT_IS_GOOD_FOR_S, OpenOrders, TooManyOpenOrders
+
+ANN, BOB = 7, 8
+
+
+class Desk:
+    """A quota of 5, with a clock that is set and counts that are noted."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.open = {ANN: 0, BOB: 0}
+        self.counted: list[int] = []
+        self.quota = OpenOrders(self._count, lambda: self.now, limit=5)
+
+    async def _count(self, user_id: int, limit: int) -> int:
+        self.counted.append(user_id)
+        await asyncio.sleep(0)
+        return min(self.open[user_id], limit)
+
+    async def order(self, user_id: int) -> bool:
+        try:
+            await self.quota.admit(user_id)
+        except TooManyOpenOrders:
+            return False
+        self.open[user_id] += 1
+        return True
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_as_many_as_the_quota_are_let_in_for_one_count_and_the_next_is_counted_and_refused(
+    desk: Desk,
+) -> None:
+    assert [await desk.order(ANN) for _ in range(5)] == [True] * 5
+    assert desk.counted == [ANN]
+    assert not await desk.order(ANN)
+    assert desk.counted == [ANN, ANN]
+
+
+async def test_orders_from_before_count(desk: Desk) -> None:
+    desk.open[ANN] = 3
+    assert [await desk.order(ANN) for _ in range(3)] == [True, True, False]
+
+
+async def test_who_pays_may_order_again_at_once(desk: Desk) -> None:
+    desk.open[ANN] = 5
+    assert not await desk.order(ANN)
+    desk.open[ANN] = 4
+    assert await desk.order(ANN)
+    assert not await desk.order(ANN)
+
+
+async def test_customers_do_not_share_a_quota(desk: Desk) -> None:
+    desk.open[ANN] = 5
+    assert not await desk.order(ANN)
+    assert await desk.order(BOB)
+
+
+async def test_a_count_is_forgotten_after_a_minute(desk: Desk) -> None:
+    await desk.order(ANN)
+    desk.open[ANN] = 5  # placed through another process
+    assert await desk.order(ANN)
+    desk.now += COUNT_IS_GOOD_FOR_S
+    assert not await desk.order(ANN)
+
+
+async def test_an_order_that_was_not_placed_is_given_back(desk: Desk) -> None:
+    for _ in range(50):
+        await desk.quota.admit(ANN)
+        desk.quota.refunded(ANN)
+    assert desk.counted == [ANN]
+
+
+async def test_giving_back_for_a_customer_who_was_forgotten_changes_nothing(desk: Desk) -> None:
+    desk.quota.refunded(ANN)
+    desk.open[ANN] = 5
+    assert not await desk.order(ANN)
+
+
+async def test_orders_at_once_are_counted_once_and_let_in_as_far_as_there_is_room(desk: Desk) -> None:
+    desk.open[ANN] = 1
+    let_in = await asyncio.gather(*(desk.order(ANN) for _ in range(4)))
+    assert let_in == [True] * 4
+    assert desk.counted == [ANN]
+
+
+async def test_of_too_many_orders_at_once_only_as_many_as_fit_are_let_in(desk: Desk) -> None:
+    let_in = await asyncio.gather(*(desk.order(ANN) for _ in range(20)))
+    assert sum(let_in) == 5
+
+
+async def test_when_counting_fails_the_next_one_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_user_id: int, _limit: int) -> int:
+        raise ConnectionError
+
+    monkeypatch.setattr(desk.quota, "_count", away)
+    with pytest.raises(ConnectionError):
+        await desk.quota.admit(ANN)
+    monkeypatch.setattr(desk.quota, "_count", desk._count)
+    assert await desk.order(ANN)
+
+
+async def test_a_bounded_number_of_customers_is_remembered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_orders, "MAX_CUSTOMERS", 2)
+    desk.open.update(dict.fromkeys(range(10), 0))
+    for user_id in range(10):
+        await desk.order(user_id)
+    assert list(desk.quota._budgets) == [8, 9]
+
+
+async def test_the_refusal_says_the_limit(desk: Desk) -> None:
+    desk.open[ANN] = 9
+    with pytest.raises(TooManyOpenOrders) as refused:
+        await desk.quota.admit(ANN)
+    said = document(refused.value)
+    assert (said["status"], said["type"]) == (429, "urn:tillroll:too-many-open-orders")
+    assert (said["limit"], said["open"]) == (5, 5)

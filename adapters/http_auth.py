@@ -29,6 +29,7 @@ WHO: Final[Mapping[tuple[str, str], Who]] = {
     ("POST", "/v1/users"): ANYBODY,
     ("GET", "/v1/users/me"): ANY_USER,
     ("PATCH", "/v1/users/me"): ANY_USER,
+    ("DELETE", "/v1/users/me"): ANY_USER,
     ("GET", "/v1/users/{user_id}"): STAFF,
     ("PATCH", "/v1/users/{user_id}"): STAFF,
     ("POST", "/v1/sessions"): ANYBODY,
@@ -109,5 +110,5 @@ async def _caller(headers: Headers, parts: HttpParts) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized
     claims = parts.tokens.verify(token.strip())
-    await parts.desk.admit(claims)
+    await parts.sessions.admit(claims)
     return Caller(claims)

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http_auth import WHO, Caller, Who, admit
-from adapters.http_errors import BadHeader, NotJson, problem
+from adapters.http_errors import BadHeader, NotJson, Unauthorized, problem
 from adapters.http_parts import HttpParts
 from adapters.http_positions import AFTER_HEADER, POSITION_HEADER, Positions, parse_after
+from adapters.sealing import PersonKey
 from domain import streams
 from domain.key import KeyUse
 from domain.recorded import Cause
@@ -56,12 +57,28 @@ class Call(Request):
         assert caller is not None, "this route is open to anybody, so it has no certain caller"
         return caller
 
+    @property
+    def host(self) -> str:
+        """Where the request comes from, as far as proxies that are trusted say."""
+        return "" if self.client is None else self.client.host
+
+    async def person_key(self) -> PersonKey:
+        """What the caller's personal data is sealed with. Raises Unauthorized for one just erased."""
+        key = await self.parts.personal.key_of(self.caller.user_id)
+        if key is None:
+            raise Unauthorized
+        return key
+
     def cause(self, correlation: str = "") -> Cause:
         """`correlation`: the order id, where there is one."""
         return Cause(self.parts.new_command_id(), self.caller.name, correlation, self.parts.clock())
 
     async def key_use(self) -> KeyUse | None:
-        """What the Idempotency-Key says; None without one. Raises BadHeader."""
+        """What the Idempotency-Key says; None without one. Raises BadHeader, Unauthorized.
+
+        The request is named under its caller's own key: bodies hold personal data, and few possible ones
+        could be tried until one fits. Nothing can be tried any more when that key is destroyed.
+        """
         key = self.headers.get(KEY_HEADER)
         if key is None:
             return None
@@ -69,7 +86,7 @@ class Call(Request):
             raise BadHeader(header=KEY_HEADER, expected=f"1 to {MAX_KEY_CHARS} printable ASCII characters")
         digest = _digest(f"{self.caller.name}\n{key}".encode())
         request = f"{self.method}\n{self.url.path}\n".encode() + await self.body()
-        return KeyUse(streams.key(digest), _digest(request))
+        return KeyUse(streams.key(digest), (await self.person_key()).fingerprint(request))
 
     async def wrote(self, log: str, position: int | None, *, by: int | None = None) -> dict[str, str]:
         """Headers of a write's answer. `position`: None when nothing had to be recorded.

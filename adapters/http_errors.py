@@ -28,7 +28,7 @@ from adapters.paseto_tokens import TokenRefused
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_queries import ReadsUnavailable
 from adapters.user_attempts import TooManyAttempts
-from adapters.user_desk import BadCredentials
+from adapters.user_passwords import BadCredentials
 from domain.refusals import Absent, Busy, Clash, Refusal, Unavailable, Unfit
 
 logger = logging.getLogger(__name__)

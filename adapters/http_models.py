@@ -188,7 +188,10 @@ class OrderGoodsAnswer(Answer):
 
 
 class OrderAnswer(Answer):
-    """`pay_before` is null only for an order that was cancelled before it was placed."""
+    """`pay_before` is null only for an order that was cancelled before it was placed.
+
+    `address`, `signer_name`, `signer_mobile` and `post` are null once its customer is erased and it ended.
+    """
 
     model_config = _example(**ORDER_EXAMPLE)
 
@@ -202,10 +205,10 @@ class OrderAnswer(Answer):
     pay_time: datetime | None
     pay_before: datetime | None
     refund_due: int
-    address: str
-    signer_name: str
-    signer_mobile: str
-    post: str
+    address: str | None
+    signer_name: str | None
+    signer_mobile: str | None
+    post: str | None
     goods: list[OrderGoodsAnswer]
     created_at: datetime
 

@@ -1,5 +1,6 @@
 """Orders: placed through the saga, read, paid, cancelled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,7 +21,10 @@ from adapters.http_order_answers import (
     why_closed,
     why_refused,
 )
+from adapters.open_orders import TooManyOpenOrders
+from adapters.personal_data import sealed_contact
 from domain import streams
+from domain.key import UNUSED, KeyUse
 from domain.order import Contact, Order, OrderStatus, Payment, PayOrder
 from domain.refusals import (
     AccountClosed,
@@ -37,7 +41,7 @@ from domain.refusals import (
     StockShort,
     WrongAmount,
 )
-from domain.saga import CancelOrder, Saga, Step
+from domain.saga import TERMINAL, CancelOrder, Saga, Step
 from orchestrator.checkout import Placing
 
 LOG = "order"
@@ -55,6 +59,7 @@ PLACING_REFUSALS: tuple[type[Refusal], ...] = (
     OrderAlreadyClosed,
     OrderUnderWay,
     AccountClosed,
+    TooManyOpenOrders,
 )
 
 router = APIRouter(route_class=GuardedRoute, tags=["orders"])
@@ -77,25 +82,48 @@ def _documents_placing() -> dict[str, Any]:
 async def place(call: Call, body: NewOrder) -> Response:
     wait_s = preferred_wait_s(call.headers.get("prefer"))
     use = await call.key_use()
+    contact = Contact(body.address, body.signer_name, body.signer_mobile, body.post)
+    key = await call.person_key()
+    await _admit(call, use)
     try:
         placing = await call.parts.checkout.place(
             user_id=call.caller.user_id,
-            contact=Contact(body.address, body.signer_name, body.signer_mobile, body.post),
+            contact_for=lambda order_id: sealed_contact(key, order_id, contact),
             use=use,
             cause=call.cause(),
             wait_s=wait_s,
         )
     except Refusal as refusal:
         _metrics(call).refused(refusal.name)
+        call.parts.open_orders.refunded(call.caller.user_id)
         raise
     headers = await call.wrote(LOG, placing.position)
     if placing.replayed:
         headers[REPLAYED_HEADER] = "true"
     else:
         _count(call, placing)
+    if placing.replayed or placing.saga.step in TERMINAL:
+        call.parts.open_orders.refunded(call.caller.user_id)
     if placing.order.placed is not None:
-        return answer(order_as_placed(placing.order.placed), 201, headers)
+        return await _answer(call, order_as_placed(placing.order.placed), 201, headers)
     return _not_placed(placing.saga, headers)
+
+
+async def _admit(call: Call, use: KeyUse | None) -> None:
+    """A repeat is no new order, so it is answered whatever the limit. Raises TooManyOpenOrders."""
+    try:
+        await call.parts.open_orders.admit(call.caller.user_id)
+    except TooManyOpenOrders as refusal:
+        if use is None or (await call.parts.orders.read(use.stream))[use.stream] == UNUSED:
+            _metrics(call).refused(refusal.name)
+            raise
+
+
+async def _answer(
+    call: Call, order: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The order with its delivery data in the clear, as far as it is still kept."""
+    return answer(await call.parts.personal.unsealed_order(order), status, headers)
 
 
 @router.get("/v1/orders", **documents("Orders, the newest first; customers see their own", OrderPage))
@@ -104,7 +132,8 @@ async def page(
 ) -> Response:
     user_id = call.caller.user_id if call.caller.sees_own_only else None
     items, next_cursor = await call.parts.queries.orders_page(user_id, status, limit, cursor)
-    return answer({"items": items, "next_cursor": next_cursor})
+    shown = await call.parts.personal.unsealed_orders(items)
+    return answer({"items": shown, "next_cursor": next_cursor})
 
 
 @router.get(
@@ -120,14 +149,14 @@ async def one(call: Call, order_id: PathOrderId) -> Response:
     order = await call.parts.queries.order(order_id)
     if order is not None:
         _must_see(call, order["user_id"])
-        return answer(order)
+        return await _answer(call, order)
     # Not in the read model: not there yet, undecided, refused, or never heard of. The log knows.
     placing = await call.parts.checkout.outcome(order_id, 0.0)
     if placing is None:
         raise NoSuchOrder
     _must_see(call, placing.saga.user_id)
     if placing.order.placed is not None:
-        return answer(order_now(placing.order))
+        return await _answer(call, order_now(placing.order))
     return _not_placed(placing.saga, {})
 
 
@@ -148,7 +177,7 @@ async def pay(call: Call, order_id: PathOrderId, body: NewPayment) -> Response:
         due = next(refund.amount for refund in order.refunds if refund.trade_id == body.trade_id)
         refusal = OrderAlreadyClosed(order_id=order_id, refund_due=due)
         return await call.refused(refusal, LOG, done.position)
-    return answer(order_now(order), 200, await call.wrote(LOG, done.position))
+    return await _answer(call, order_now(order), 200, await call.wrote(LOG, done.position))
 
 
 @router.post(
@@ -161,7 +190,7 @@ async def cancel(call: Call, order_id: PathOrderId) -> Response:
     saga: Saga = done.states[streams.saga(order_id)]
     order: Order = done.states[streams.order(order_id)]
     content = order_never_placed(saga) if order.placed is None else order_now(order)
-    return answer(content, 200, await call.wrote(LOG, done.position))
+    return await _answer(call, content, 200, await call.wrote(LOG, done.position))
 
 
 @router.get(

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from adapters.erasure import Eraser
+from adapters.open_orders import OpenOrders
 from adapters.paseto_tokens import Tokens
+from adapters.personal_data import PersonalData
 from adapters.saga_rows import SagaFilter
 from adapters.user_desk import UserDesk
+from adapters.user_sessions import Sessions
 from orchestrator.checkout import Checkout
 from orchestrator.ledger import Ledger
 
@@ -52,6 +56,10 @@ class HttpParts:
     checkout: Checkout
     queries: Queries
     desk: UserDesk
+    sessions: Sessions
+    personal: PersonalData
+    eraser: Eraser
+    open_orders: OpenOrders
     tokens: Tokens
     new_user_id: Callable[[], Awaitable[int]]
     new_goods_id: Callable[[], Awaitable[int]]

@@ -1,39 +1,115 @@
-"""The key for personal data: named by a setting, or under the data folder, where it is made on first use."""
+"""The keys for personal data: one file, named by a setting, or made on first use under the data folder.
+
+    email <64 hex digits>      names the streams of email addresses; it never changes
+    wrap <64 hex digits>       wraps the keys of persons: the first does, all others unwrap
+
+A file with nothing but 64 hexadecimal digits, as `openssl rand -hex 32` prints, is good too: both keys are
+made from it, and the first rotation writes them out and leaves the digits themselves behind.
+"""
 
 import os
 import re
-import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from adapters.paseto_key import MODE, KeyFileError
+from adapters.sealing import derived, new_key
 from adapters.settings import Settings
 
-HEX_KEY: Final = re.compile(r"[0-9a-f]{64}\s*")
+HEX_KEY: Final = re.compile(r"[0-9a-f]{64}")
+MAX_WRAPPING: Final = 16
+
+_LINE: Final = re.compile(r"(email|wrap) ([0-9a-f]{64})")
 
 
-def email_key(settings: Settings) -> bytes:
-    """32 bytes that name email streams, written as 64 hexadecimal digits. Raises KeyFileError."""
-    path = settings.pii_key_file or settings.data / "keys" / "pii.key"
+@dataclass(frozen=True, slots=True)
+class PiiKeys:
+    """`email`: losing it means nobody can log in. `wrapping`: the first wraps, all of them unwrap."""
+
+    email: bytes
+    wrapping: tuple[bytes, ...]
+
+
+def pii_key_path(settings: Settings) -> Path:
+    return settings.pii_key_file or settings.data / "keys" / "pii.key"
+
+
+def pii_keys(settings: Settings) -> PiiKeys:
+    """Raises KeyFileError."""
+    path = pii_key_path(settings)
+    if settings.pii_key_file is None and not path.exists():
+        _make(path)
+    return read_pii_keys(path)
+
+
+def read_pii_keys(path: Path) -> PiiKeys:
+    """Raises KeyFileError."""
     try:
-        if settings.pii_key_file is None and not path.exists():
-            _write_new(path)
-        text = path.read_text("ascii")
+        if path.stat().st_mode & 0o077:
+            raise KeyFileError(f"{path}: others can read this key; run: chmod 600 {path}")
+        text = path.read_text("ascii").strip()
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError:
         text = ""
-    if not HEX_KEY.fullmatch(text):
-        raise KeyFileError(f"{path}: expected 64 hexadecimal digits, as `openssl rand -hex 32` prints")
-    return bytes.fromhex(text.strip())
+    if HEX_KEY.fullmatch(text):
+        root = bytes.fromhex(text)
+        return PiiKeys(derived(root, "email"), (derived(root, "wrap"),))
+    return _parsed(path, text)
 
 
-def _write_new(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _parsed(path: Path, text: str) -> PiiKeys:
+    found = [_LINE.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
+    lines = [(line[1], bytes.fromhex(line[2])) for line in found if line is not None]
+    emails = [key for kind, key in lines if kind == "email"]
+    wrapping = tuple(key for kind, key in lines if kind == "wrap")
+    if None in found or len(emails) != 1 or not 1 <= len(wrapping) <= MAX_WRAPPING:
+        raise KeyFileError(
+            f"{path}: expected 64 hexadecimal digits, as `openssl rand -hex 32` prints,"
+            " or one line `email <digits>` and lines `wrap <digits>`"
+        )
+    return PiiKeys(emails[0], wrapping)
+
+
+def write_pii_keys(path: Path, keys: PiiKeys) -> None:
+    """Replaces the file as a whole. Raises KeyFileError."""
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        return
+        draft = _written(path, keys)
+        draft.replace(path)
+        _sync_folder(path)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+
+
+def _make(path: Path) -> None:
+    """Linked when it is whole, so that of two processes the second reads what the first has made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _written(path, PiiKeys(new_key(), (new_key(),)))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+
+
+def _written(path: Path, keys: PiiKeys) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    lines = [f"email {keys.email.hex()}", *(f"wrap {key.hex()}" for key in keys.wrapping)]
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

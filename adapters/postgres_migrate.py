@@ -9,7 +9,6 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import sql
 
-from adapters.postgres_attempts import ATTEMPTS_LOG
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_parked import PARKING_LOGS
@@ -19,6 +18,9 @@ from adapters.settings import Settings
 from projections.order_saga import ORDER_SAGA
 
 LOGS: Final = ("user", "goods", "inventory", "order")
+
+USER_LOG: Final = "user"
+"""Beside it are persons' keys and failed log-ins."""
 
 MIGRATION_LOCK: Final = 7_203_115_500_914_226
 """Advisory lock that lets one migration at a time run in a database."""
@@ -34,8 +36,9 @@ def migrate_log(dsn: str, log: str) -> None:
         conn.execute(_schema("log", log))
         if log in PARKING_LOGS:
             conn.execute(_schema("parked", log))
-        if log == ATTEMPTS_LOG:
+        if log == USER_LOG:
             conn.execute(_schema("attempts", log))
+            conn.execute(_schema("personal", log))
         if log in ("user", "goods"):
             conn.execute(sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}.ids").format(sql.Identifier(log)))
 

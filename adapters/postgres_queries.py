@@ -124,6 +124,11 @@ class Queries:
         row = await self._row("open_orders", {"user_id": user_id, "limit": limit})
         return 0 if row is None else int(row["orders"])
 
+    async def deliverable(self, user_id: int, paid_after: datetime) -> list[str]:
+        """Ids of the user's orders that are to pay, or were paid after that moment."""
+        found = await self._rows("deliverable", {"user_id": user_id, "paid_after": paid_after})
+        return [item["order_id"] for item in found]
+
     async def saga(self, order_id: str) -> Item | None:
         """order_id, step, owes, since, tries, next_try_at, last_error."""
         return await self._row("saga", {"order_id": _number(order_id)})

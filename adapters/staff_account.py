@@ -7,23 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
-
-from adapters.argon2_passwords import Passwords
-from adapters.ids import SequenceIds, new_command_id, utc_now
+from adapters.ids import SequenceIds
 from adapters.paseto_key import MODE
-from adapters.paseto_tokens import Tokens
-from adapters.pii_key_file import email_key
-from adapters.postgres_log import PostgresLog
 from adapters.settings import Settings
-from adapters.token_key_file import token_key
-from adapters.user_desk import DeskTerms, Registration, UserDesk
-from adapters.wiring import CODEC, CannotStart
+from adapters.user_desk import Registration
+from adapters.wiring import CannotStart
+from adapters.wiring_users import open_ledger, open_people
 from domain.refusals import EmailTaken
 from domain.services import USER
 from domain.user import Role
-from orchestrator.ledger import Ledger
 
 DEFAULT_EMAIL: Final = "staff@tillroll.example"
 PASSWORD_FILE: Final = "staff-password"  # noqa: S105 - a name, not a password
@@ -69,36 +61,16 @@ async def register(settings: Settings, *, email: str, password: str, role: Role)
 
     Raises EmailTaken, CannotStart for a bad address, KeyFileError, psycopg.Error.
     """
-    dsn = settings.dsn("user")
-    if dsn is None:
-        raise CannotStart("no database for user: set TILLROLL_DSN, or run `tillroll up`")
     async with AsyncExitStack() as stack:
-        ledger = _ledger(stack, settings, dsn)
-        pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-            dsn, min_size=1, max_size=1, open=False, kwargs={"autocommit": True}
-        )
-        await stack.enter_async_context(pool)
-        passwords = Passwords()
-        stack.callback(passwords.close)
-        tokens = Tokens(token_key(settings), environment=settings.environment, clock=utc_now)
-        terms = DeskTerms(email_key(settings), utc_now, new_command_id)
-        desk = UserDesk(ledger, tokens, passwords, terms)
-        user_id = await SequenceIds(pool, USER.log).new()
+        people = await open_people(settings, stack, open_ledger(settings, stack, USER))
+        user_id = await SequenceIds(people.pool, USER.log).new()
         nickname = email.partition("@")[0][:64]
         new = Registration(user_id, email, password, nickname, role=role)
         try:
-            await desk.register(new)
+            await people.desk.register(new)
         except ValueError as error:
             raise CannotStart(f"{email}: {error}") from error
         return user_id
-
-
-def _ledger(stack: AsyncExitStack, settings: Settings, dsn: str) -> Ledger:
-    log = PostgresLog(dsn, USER.log)
-    stack.callback(log.close)
-    ledger = Ledger(USER, log, CODEC, max_waiting=settings.queue_limit)
-    stack.push_async_callback(ledger.close)
-    return ledger
 
 
 def _file(settings: Settings) -> Path:

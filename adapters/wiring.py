@@ -52,6 +52,14 @@ class CannotStart(Exception):
     """A role lacks something it needs; the message is one line that says what."""
 
 
+def dsn_for(settings: Settings, service: Any) -> str:
+    """`service`: of adapters.settings. Raises CannotStart."""
+    dsn = settings.dsn(service)
+    if dsn is None:
+        raise CannotStart(f"no database for {service}: set TILLROLL_DSN, or run `tillroll up`")
+    return dsn
+
+
 @dataclass(slots=True)
 class Plant:
     """What the roles of one process share, opened on demand and closed together."""
@@ -68,10 +76,7 @@ class Plant:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def dsn(self, service: Any) -> str:
-        dsn = self.settings.dsn(service)
-        if dsn is None:
-            raise CannotStart(f"no database for {service}: set TILLROLL_DSN, or run `tillroll up`")
-        return dsn
+        return dsn_for(self.settings, service)
 
     def ledger(self, service: Service) -> Ledger:
         """The one ledger of this process over that service's log."""

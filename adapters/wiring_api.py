@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,7 +12,6 @@ import psycopg
 from eventsourcing.persistence import Notification, PersistenceError
 from psycopg_pool import AsyncConnectionPool
 
-from adapters.argon2_passwords import Passwords
 from adapters.cli_replay import timeline_of
 from adapters.event_codec import decode
 from adapters.http_app import create_app
@@ -20,15 +20,16 @@ from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
 from adapters.nats_client import NATS_ERRORS, text_of
+from adapters.open_orders import OpenOrders
 from adapters.paseto_tokens import Tokens
-from adapters.pii_key_file import email_key
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_queries import Queries, read_pool
 from adapters.postgres_recorder import LogRecorder
 from adapters.saga_rows import saga_of
 from adapters.token_key_file import token_key
-from adapters.user_desk import DeskTerms, UserDesk
+from adapters.user_sessions import Sessions
 from adapters.wiring import Plant
+from adapters.wiring_users import eraser_of, open_people, sessions_of
 from domain.services import GOODS, INVENTORY, ORDER, SERVICES, USER
 from orchestrator.loops import wanted
 
@@ -37,8 +38,11 @@ logger = logging.getLogger(__name__)
 READ_CONNECTIONS: Final = 8
 """Queries of read models under way at once in one process."""
 
-FOLLOW_EVERY_S: Final = 0.5
-"""How often the user log is looked at for sessions that another process ended."""
+FOLLOW_EVERY_S: Final = 0.25
+"""How often the user log is looked at for what other processes ended."""
+
+HEARD_WITHIN_S: Final = 1.0
+"""What was revoked longer ago than this is known here, or tokens are looked up one by one."""
 
 FOLLOW_BATCH: Final = 1_000
 
@@ -53,11 +57,10 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     settings = plant.settings
     pool = await _opened(plant, read_pool(plant.dsn("read"), max_size=READ_CONNECTIONS))
     tokens = Tokens(token_key(settings), environment=settings.environment, clock=utc_now)
-    passwords = Passwords()
-    plant.stack.callback(passwords.close)
-    terms = DeskTerms(email_key(settings), utc_now, new_command_id)
-    desk = UserDesk(plant.ledger(USER), tokens, passwords, terms)
+    people = await open_people(settings, plant.stack, plant.ledger(USER))
+    sessions = sessions_of(people, tokens)
     queries = Queries(pool)
+    eraser = eraser_of(people, plant.order_ledger(), queries, settings)
     parts = HttpParts(
         users=plant.ledger(USER),
         goods=plant.ledger(GOODS),
@@ -65,9 +68,13 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         orders=plant.order_ledger(),
         checkout=plant.checkout(),
         queries=queries,
-        desk=desk,
+        desk=people.desk,
+        sessions=sessions,
+        personal=people.personal,
+        eraser=eraser,
+        open_orders=OpenOrders(queries.open_orders, time.monotonic, settings.max_open_orders),
         tokens=tokens,
-        new_user_id=SequenceIds(await _id_pool(plant, USER.log), USER.log).new,
+        new_user_id=SequenceIds(people.pool, USER.log).new,
         new_goods_id=SequenceIds(await _id_pool(plant, GOODS.log), GOODS.log).new,
         clock=utc_now,
         new_command_id=new_command_id,
@@ -75,11 +82,13 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         saga=partial(saga_of, plant.dsn(ORDER.log)),
         timeline=partial(timeline_of, {service.log: plant.dsn(service.log) for service in SERVICES}),
     )
-    follower = Follower(plant.dsn(USER.log), desk)
+    follower = Follower(plant.dsn(USER.log), sessions)
     plant.stack.callback(follower.close)
     await follower.begin()
-    plant.tasks.append(follower.run())
-    plant.tasks.append(serve_http(FastLane(create_app(parts, [plant.numbers.registry])), sock))
+    sessions.hears_all = follower.hears_all
+    plant.tasks += [follower.run(), eraser.run()]
+    app = FastLane(create_app(parts, [plant.numbers.registry]))
+    plant.tasks.append(serve_http(app, sock, trusted_proxies=settings.proxies))
 
 
 async def _id_pool(plant: Plant, log: Any) -> AsyncConnectionPool[Any]:
@@ -93,28 +102,37 @@ async def _opened(plant: Plant, pool: AsyncConnectionPool[Any]) -> AsyncConnecti
 
 
 class Follower:
-    """Tells the desk what other processes record of users and sessions."""
+    """Tells what other processes record of users and sessions."""
 
-    def __init__(self, dsn: str, desk: UserDesk) -> None:
+    def __init__(self, dsn: str, sessions: Sessions) -> None:
         self._recorder = LogRecorder(LogDatastore(dsn, USER.log))
-        self._desk = desk
+        self._sessions = sessions
         self._position = 0
+        self._heard_at = 0.0
 
     async def begin(self) -> None:
         """From here on nothing is missed; what came before, a token's first use looks up."""
+        self._heard_at = time.monotonic()
         self._position = await asyncio.to_thread(self._recorder.max_notification_id) or 0
+
+    def hears_all(self) -> bool:
+        """Whether everything recorded up to a second ago has been told."""
+        return time.monotonic() - self._heard_at < HEARD_WITHIN_S
 
     async def run(self) -> None:
         while wanted():
+            looked_at = time.monotonic()
             try:
                 news = await asyncio.to_thread(self._news)
             except PersistenceError as error:
                 logger.warning("the user log cannot be followed: %s", str(error).partition("\n")[0])
-                news = ()
+                await asyncio.sleep(FOLLOW_EVERY_S)
+                continue
             for notification in news:
-                self._desk.learn(decode(notification))
+                self._sessions.learn(decode(notification))
                 self._position = notification.id
             if len(news) < FOLLOW_BATCH:
+                self._heard_at = looked_at
                 await asyncio.sleep(FOLLOW_EVERY_S)
 
     def close(self) -> None:

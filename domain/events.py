@@ -53,6 +53,9 @@ EVENTS: Mapping[str, type[Any]] = {
     "RetryOrdered": saga_acts.RetryOrdered,
     "CompensationOrdered": saga_acts.CompensationOrdered,
     "CartClosed": cart.CartClosed,
+    "LoggedOutElsewhere": user.LoggedOutElsewhere,
+    "UserErased": user.UserErased,
+    "EmailReleased": user.EmailReleased,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

@@ -4,7 +4,7 @@
       Absent        NoSuchGoods  NoSuchOrder  NoSuchUser  NoSuchCartLine  NoSuchSale  NoSuchSession
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
                     GoodsUnavailable  EmailTaken  IdTaken  CartChanged  OrderUnderWay
-                    OrderInHand  NothingOwed  AccountClosed
+                    OrderInHand  NothingOwed  AccountClosed  OwnRole
       Unfit         CartEmpty  TooManyLines  NoUnits  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
       Busy          Overloaded  Unavailable
 
@@ -123,6 +123,12 @@ class EmailTaken(Clash):
     """Another user is registered with this email address."""
 
     name = "email-taken"
+
+
+class OwnRole(Clash):
+    """Nobody changes their own role; another member of staff has to do it."""
+
+    name = "own-role"
 
 
 class IdTaken(Clash):

@@ -1,11 +1,15 @@
-"""User: who may do what. The email address is its own stream, so it is unique without a race."""
+"""User: who may do what. The email address is its own stream, so it is unique without a race.
+
+Email, nickname, gender and password hash reach this file sealed (adapters.sealing): to the domain they are
+texts that nobody can read, so an erased user needs no event to be rewritten, only a key to be destroyed.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import assert_never
 
-from domain.refusals import EmailTaken, IdTaken, NoSuchUser
+from domain.refusals import EmailTaken, IdTaken, NoSuchUser, OwnRole
 
 # state
 
@@ -18,7 +22,10 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`password_hash`: an argon2id string, never the password. Tokens made up to `logged_out_at` are dead."""
+    """`password_hash`: an argon2id string, never the password.
+
+    Sessions and tokens begun up to `logged_out_at` are dead, all but those of `kept_session`.
+    """
 
     user_id: int = 0
     email: str = ""
@@ -27,6 +34,13 @@ class User:
     role: Role = Role.CUSTOMER
     password_hash: str = ""
     logged_out_at: datetime | None = None
+    kept_session: str = ""
+    is_erased: bool = False
+
+    def is_logged_out(self, session_id: str, at: datetime) -> bool:
+        """Whether what that session got at that moment is dead."""
+        ended = self.logged_out_at is not None and at <= self.logged_out_at
+        return self.is_erased or (ended and session_id != self.kept_session)
 
 
 UNKNOWN = User()
@@ -63,19 +77,43 @@ class ChangeProfile:
     user_id: int
     nickname: str | None = None
     gender: str | None = None
-    password_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    """Ends every session begun up to `at` but `session_id`, which knew the password. May change more."""
+
+    profile: ChangeProfile
+    password_hash: str
+    session_id: str
+    at: datetime
+
+    @property
+    def user_id(self) -> int:
+        return self.profile.user_id
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRole:
+    """`by`: the member of staff who does it; 0 when it is not a user."""
+
     user_id: int
     role: Role
+    by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LogOutEverywhere:
     user_id: int
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EraseUser:
+    """`email_digest`: as in RegisterUser; the address is free again afterwards."""
+
+    user_id: int
+    email_digest: str
 
 
 # events
@@ -112,12 +150,41 @@ class LoggedOutEverywhere:
     at: datetime
 
 
-UserEvent = UserRegistered | ProfileChanged | PasswordChanged | RoleGranted | LoggedOutEverywhere
+@dataclass(frozen=True, slots=True)
+class LoggedOutElsewhere:
+    """As LoggedOutEverywhere, but one session goes on."""
+
+    at: datetime
+    kept_session: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserErased:
+    """The user is nobody from here on; the key of what is sealed above is destroyed next."""
+
+
+UserEvent = (
+    UserRegistered
+    | ProfileChanged
+    | PasswordChanged
+    | RoleGranted
+    | LoggedOutEverywhere
+    | LoggedOutElsewhere
+    | UserErased
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EmailClaimed:
     user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailReleased:
+    """The address belongs to nobody, and may be claimed again."""
+
+
+EmailEvent = EmailClaimed | EmailReleased
 
 
 def evolve(user: User, event: UserEvent) -> User:
@@ -138,13 +205,23 @@ def evolve(user: User, event: UserEvent) -> User:
         case RoleGranted(role):
             return replace(user, role=Role(role))
         case LoggedOutEverywhere(at):
-            return replace(user, logged_out_at=at)
+            return replace(user, logged_out_at=at, kept_session="")
+        case LoggedOutElsewhere(at, kept_session):
+            return replace(user, logged_out_at=at, kept_session=kept_session)
+        case UserErased():
+            return User(user_id=user.user_id, role=user.role, is_erased=True)
         case _:
             assert_never(event)
 
 
-def evolve_claim(_claim: EmailClaim, event: EmailClaimed) -> EmailClaim:
-    return EmailClaim(event.user_id)
+def evolve_claim(_claim: EmailClaim, event: EmailEvent) -> EmailClaim:
+    match event:
+        case EmailClaimed(user_id):
+            return EmailClaim(user_id)
+        case EmailReleased():
+            return UNCLAIMED
+        case _:
+            assert_never(event)
 
 
 def decide_register(
@@ -168,27 +245,47 @@ def decide_register(
 
 def decide_profile(user: User, command: ChangeProfile) -> tuple[UserEvent, ...]:
     """Raises NoSuchUser."""
-    if user == UNKNOWN:
-        raise NoSuchUser
+    _must_be(user)
     nickname = user.nickname if command.nickname is None else command.nickname
     gender = user.gender if command.gender is None else command.gender
-    events: list[UserEvent] = []
-    if (nickname, gender) != (user.nickname, user.gender):
-        events.append(ProfileChanged(nickname, gender))
-    if command.password_hash is not None:
-        events.append(PasswordChanged(command.password_hash))
-    return tuple(events)
+    if (nickname, gender) == (user.nickname, user.gender):
+        return ()
+    return (ProfileChanged(nickname, gender),)
+
+
+def decide_password(user: User, command: ChangePassword) -> tuple[UserEvent, ...]:
+    """Whoever else is signed in may be the reason for the change (ASVS 5.0, 7.4.3). Raises NoSuchUser."""
+    changed = decide_profile(user, command.profile)
+    ended = LoggedOutElsewhere(command.at, command.session_id)
+    return (*changed, PasswordChanged(command.password_hash), ended)
 
 
 def decide_role(user: User, command: GrantRole) -> tuple[UserEvent, ...]:
-    """Raises NoSuchUser."""
-    if user == UNKNOWN:
-        raise NoSuchUser
+    """Raises NoSuchUser; OwnRole, so that the last member of staff stays one."""
+    _must_be(user)
+    if command.by == command.user_id:
+        raise OwnRole
     return () if user.role == command.role else (RoleGranted(command.role),)
 
 
 def decide_log_out(user: User, command: LogOutEverywhere) -> tuple[UserEvent, ...]:
     """Raises NoSuchUser."""
+    _must_be(user)
+    return (LoggedOutEverywhere(command.at),)
+
+
+def decide_erase(user: User, claim: EmailClaim) -> tuple[UserErased, EmailReleased | None] | None:
+    """None for one who is erased already. The address is released only by whom it belongs to.
+
+    Raises NoSuchUser.
+    """
     if user == UNKNOWN:
         raise NoSuchUser
-    return (LoggedOutEverywhere(command.at),)
+    if user.is_erased:
+        return None
+    return UserErased(), EmailReleased() if claim.user_id == user.user_id else None
+
+
+def _must_be(user: User) -> None:
+    if user == UNKNOWN or user.is_erased:
+        raise NoSuchUser

@@ -25,6 +25,11 @@ def _decide_profile(command: user.ChangeProfile, states: States) -> Written:
     return recorded_in(name, user.decide_profile(states[name], command))
 
 
+def _decide_password(command: user.ChangePassword, states: States) -> Written:
+    name = streams.user(command.user_id)
+    return recorded_in(name, user.decide_password(states[name], command))
+
+
 def _decide_role(command: user.GrantRole, states: States) -> Written:
     name = streams.user(command.user_id)
     return recorded_in(name, user.decide_role(states[name], command))
@@ -33,6 +38,19 @@ def _decide_role(command: user.GrantRole, states: States) -> Written:
 def _decide_log_out(command: user.LogOutEverywhere, states: States) -> Written:
     name = streams.user(command.user_id)
     return recorded_in(name, user.decide_log_out(states[name], command))
+
+
+def _erase_reads(command: user.EraseUser) -> tuple[str, ...]:
+    return (streams.user(command.user_id), streams.email(command.email_digest))
+
+
+def _decide_erase(command: user.EraseUser, states: States) -> Written:
+    name, claim_name = _erase_reads(command)
+    decided = user.decide_erase(states[name], states[claim_name])
+    if decided is None:
+        return ()
+    erased, released = decided
+    return ((name, erased), *(() if released is None else ((claim_name, released),)))
 
 
 def _session_only(command: Any) -> tuple[str, ...]:
@@ -63,8 +81,10 @@ USER = Service(
     rules={
         user.RegisterUser: Rule(_register_reads, _decide_register),
         user.ChangeProfile: Rule(_user_only, _decide_profile),
+        user.ChangePassword: Rule(_user_only, _decide_password),
         user.GrantRole: Rule(_user_only, _decide_role),
         user.LogOutEverywhere: Rule(_user_only, _decide_log_out),
+        user.EraseUser: Rule(_erase_reads, _decide_erase),
         session.OpenSession: Rule(_session_only, _decide_open),
         session.RotateSession: Rule(_session_only, _decide_rotate),
         session.EndSession: Rule(_session_only, _decide_end),

@@ -58,9 +58,17 @@ class Checkout:
         self._terms = terms
 
     async def place(
-        self, *, user_id: int, contact: Contact, use: KeyUse | None, cause: Cause, wait_s: float
+        self,
+        *,
+        user_id: int,
+        contact_for: Callable[[str], Contact],
+        use: KeyUse | None,
+        cause: Cause,
+        wait_s: float,
     ) -> Placing:
         """Starts the order and waits for its outcome, `wait_s` seconds at most.
+
+        `contact_for`: where the parcel goes, sealed for the order id that it is given.
 
         Raises the refusals of StartOrder, KeyReused, Busy. A used key gives the order it was used for.
         """
@@ -69,7 +77,7 @@ class Checkout:
             waiter = self._outcomes.wait_for(order_id)
             try:
                 offers = await self._offers(user_id, fresh=attempt > 0)
-                command = StartOrder(order_id, user_id, offers, contact, *self._times())
+                command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times())
                 done = await self._start(command, use, cause)
                 if not done.written:
                     return await self._replayed(done, use, wait_s)

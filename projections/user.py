@@ -1,13 +1,13 @@
 """Who is registered? Read model `"user"`.
 
-Email and nickname stay as they are in the log, encrypted: erasing a user's key erases this row too.
+Email, nickname and gender stay as they are in the log, sealed; of an erased user nothing is left of them.
 """
 
 from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from domain.recorded import Recorded
-from domain.user import PasswordChanged, ProfileChanged, RoleGranted, UserRegistered
+from domain.user import PasswordChanged, ProfileChanged, RoleGranted, UserErased, UserRegistered
 from projections.projection import Projection, Table
 
 
@@ -23,7 +23,7 @@ class UserRow(NamedTuple):
 
 
 def evolve(rows: tuple[UserRow, ...], recorded: Recorded) -> tuple[UserRow, ...]:
-    event: UserRegistered | ProfileChanged | PasswordChanged | RoleGranted = recorded.event
+    event: UserRegistered | ProfileChanged | PasswordChanged | RoleGranted | UserErased = recorded.event
     at = recorded.cause.at
     if isinstance(event, UserRegistered):
         return (_registered(event, at),)
@@ -35,6 +35,9 @@ def evolve(rows: tuple[UserRow, ...], recorded: Recorded) -> tuple[UserRow, ...]
             return (row._replace(updated_at=at),)
         case RoleGranted(role):
             return (row._replace(role=int(role), updated_at=at),)
+        case UserErased():
+            gone = row._replace(email="", nickname="", gender=None)
+            return (gone._replace(updated_at=at, deleted_at=at),)
         case _:
             assert_never(event)
 
@@ -56,7 +59,7 @@ TABLE = Table(
     name="user",
     row=UserRow,
     primary_key=("id",),
-    events=frozenset({UserRegistered, ProfileChanged, PasswordChanged, RoleGranted}),
+    events=frozenset({UserRegistered, ProfileChanged, PasswordChanged, RoleGranted, UserErased}),
     evolve=evolve,
 )
 

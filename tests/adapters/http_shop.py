@@ -3,6 +3,7 @@ checkout, desk and tokens, served by real uvicorn. Only the read models are fold
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,20 @@ from typing import Any
 from eventsourcing.popo import POPOApplicationRecorder
 
 from adapters.argon2_passwords import Passwords
+from adapters.erasure import Eraser, EraserParts
 from adapters.event_codec import decode, encode
 from adapters.http_app import HttpParts
 from adapters.ids import OrderIds, new_command_id
+from adapters.open_orders import OpenOrders
 from adapters.paseto_key import generate
 from adapters.paseto_tokens import Tokens
+from adapters.personal_data import PersonalData
 from adapters.saga_rows import SagaFilter, saga_row
+from adapters.sealing import Wrapping
+from adapters.user_attempts import MemoryAttempts
 from adapters.user_desk import DeskTerms, UserDesk
+from adapters.user_passwords import PasswordCheck
+from adapters.user_sessions import SessionParts, Sessions
 from domain import services, streams
 from domain.cart import Cart
 from domain.goods import Goods
@@ -36,10 +44,12 @@ from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.log import RecorderLog
 from orchestrator.outcomes import Outcomes
+from tests.adapters.memory_keys import MemoryKeys
 
 Item = dict[str, Any]
 Page = tuple[list[Item], str | None]
 PAYMENT_WINDOW_S = 1800
+MAX_OPEN_ORDERS = 8
 
 
 class Reads:
@@ -127,6 +137,14 @@ class Reads:
         items = [item for item in items if user_id in (None, item["user_id"])]
         return [item for item in items if status in (None, item["status"])][:limit], None
 
+    async def open_orders(self, user_id: int, limit: int) -> int:
+        return min(limit, len((await self.orders_page(user_id, 1, 1_000_000, None))[0]))
+
+    async def deliverable(self, user_id: int, paid_after: datetime) -> list[str]:
+        mine, _ = await self.orders_page(user_id, None, 1_000_000, None)
+        paid = [item for item in mine if item["status"] == 2 and item["pay_time"] > paid_after]
+        return [item["order_id"] for item in mine if item["status"] == 1 or item in paid]
+
     async def sagas_page(self, which: SagaFilter, limit: int, cursor: str | None) -> Page:
         sagas: list[Saga] = [saga for saga in self._all("saga") if which.step in (None, saga.step.value)]
         least = STUCK_AFTER_TRIES if which.is_stuck else 0
@@ -159,8 +177,14 @@ class Shop:
         self._ids = iter(range(1, 1_000_000))
         self.tokens = Tokens(generate(), environment="test", clock=self.now)
         self.passwords = Passwords()
+        self.keys = MemoryKeys(self._erased)
+        self.personal = PersonalData(self.keys, Wrapping((b"w" * 32,)))
+        check = PasswordCheck(self.passwords, MemoryAttempts(self.now), b"k" * 32)
         terms = DeskTerms(email_key=b"k" * 32, clock=self.now, new_command_id=new_command_id)
-        self.desk = UserDesk(self.users, self.tokens, self.passwords, terms)
+        self.desk = UserDesk(self.users, self.personal, check, terms)
+        self.sessions = Sessions(SessionParts(self.users, self.personal, check, self.tokens, terms))
+        self.open_orders = OpenOrders(self.reads.open_orders, time.monotonic, MAX_OPEN_ORDERS)
+        self.eraser = self._eraser()
         outcomes = Outcomes()
         self.orders.listeners += [outcomes.on_recorded, self._inventory_hears]
         checkout_terms = CheckoutTerms(30, self.now, OrderIds(self.now).new)
@@ -178,6 +202,10 @@ class Shop:
             checkout=self.checkout,
             queries=self.reads,
             desk=self.desk,
+            sessions=self.sessions,
+            personal=self.personal,
+            eraser=self.eraser,
+            open_orders=self.open_orders,
             tokens=self.tokens,
             new_user_id=self.new_id,
             new_goods_id=self.new_id,
@@ -196,6 +224,7 @@ class Shop:
         user_id = await self.new_id()
         cause = Cause(new_command_id(), "test", "", self.now())
         email = f"user{user_id}@example.com"
+        await self.personal.make_key(user_id)
         await self.users.submit(RegisterUser(user_id, email, email, "Ann", None, role, ""), cause)
         opened = OpenSession(f"s{user_id}", user_id, "", self.now() + timedelta(days=30))
         await self.users.submit(opened, cause)
@@ -218,6 +247,28 @@ class Shop:
         for ledger in (self.users, self.goods, self.inventory, self.orders):
             await ledger.close()
         self.passwords.close()
+
+    def _eraser(self) -> Eraser:
+        return Eraser(
+            EraserParts(
+                orders=self.orders,
+                personal=self.personal,
+                store=self.keys,
+                deliveries=self.reads,
+                order_head=self._order_head,
+                delivery_window_s=0,
+                clock=self.now,
+                new_command_id=new_command_id,
+            )
+        )
+
+    async def _order_head(self) -> int:
+        return self.recorders["order"].max_notification_id() or 0
+
+    def _erased(self) -> list[int]:
+        """In the order of the log."""
+        events = self.recorders["user"].select_notifications(None, 1_000_000, topics=["UserErased"])
+        return [int(streams.key_of(str(event.originator_id))) for event in events]
 
     def _ledger(self, service: Service) -> Ledger:
         recorder = self.recorders[service.log] = POPOApplicationRecorder()

@@ -154,7 +154,7 @@ async def test_what_another_process_recorded_kills_a_token_once_it_is_learned(cl
     await elsewhere.close()
     assert await is_alive(client, session["access_token"])
     for recorded in heard:
-        client.shop.desk.learn(recorded)
+        client.shop.sessions.learn(recorded)
     assert not await is_alive(client, session["access_token"])
 
 

@@ -58,6 +58,9 @@ FIRST_NAMES = {
     "RetryOrdered",
     "CompensationOrdered",
     "CartClosed",
+    "LoggedOutElsewhere",
+    "UserErased",
+    "EmailReleased",
 }
 
 

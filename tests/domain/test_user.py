@@ -1,18 +1,22 @@
 """User: one email address, one user; profile and role change only for users that exist."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.refusals import EmailTaken, IdTaken, NoSuchUser
+from domain.refusals import EmailTaken, IdTaken, NoSuchUser, OwnRole
 from domain.user import (
     UNCLAIMED,
     UNKNOWN,
+    ChangePassword,
     ChangeProfile,
     EmailClaim,
     EmailClaimed,
+    EmailReleased,
     GrantRole,
+    LoggedOutElsewhere,
     LoggedOutEverywhere,
     LogOutEverywhere,
     PasswordChanged,
@@ -21,9 +25,12 @@ from domain.user import (
     Role,
     RoleGranted,
     User,
+    UserErased,
     UserEvent,
     UserRegistered,
+    decide_erase,
     decide_log_out,
+    decide_password,
     decide_profile,
     decide_register,
     decide_role,
@@ -60,17 +67,68 @@ def test_a_used_id_is_refused() -> None:
         (ChangeProfile(7, nickname="ann"), ()),
         (ChangeProfile(7, nickname="annie"), (ProfileChanged("annie", None),)),
         (ChangeProfile(7, gender="female"), (ProfileChanged("ann", "female"),)),
-        (ChangeProfile(7, password_hash="$h"), (PasswordChanged("$h"),)),
-        (
-            ChangeProfile(7, nickname="annie", password_hash="$h"),
-            (ProfileChanged("annie", None), PasswordChanged("$h")),
-        ),
     ],
 )
 def test_a_profile_change_records_only_what_changes(
     command: ChangeProfile, events: tuple[UserEvent, ...]
 ) -> None:
     assert decide_profile(ANN, command) == events
+
+
+def test_a_new_password_ends_every_other_session_in_the_same_commit() -> None:
+    ended = LoggedOutElsewhere(AT, "s1")
+    alone = ChangePassword(ChangeProfile(7), "$h", "s1", AT)
+    assert decide_password(ANN, alone) == (PasswordChanged("$h"), ended)
+    more = ChangePassword(ChangeProfile(7, nickname="annie"), "$h", "s1", AT)
+    assert decide_password(ANN, more) == (ProfileChanged("annie", None), PasswordChanged("$h"), ended)
+
+
+def test_the_session_that_changed_the_password_goes_on_until_the_next_log_out_everywhere() -> None:
+    changed = evolve(ANN, LoggedOutElsewhere(AT, "s1"))
+    assert not changed.is_logged_out("s1", AT)
+    assert changed.is_logged_out("s2", AT)
+    assert not changed.is_logged_out("s2", AT + timedelta(microseconds=1))
+    assert evolve(changed, LoggedOutEverywhere(AT)).is_logged_out("s1", AT)
+    assert evolve(changed, LoggedOutElsewhere(AT, "s2")).is_logged_out("s1", AT)
+
+
+def test_nobody_changes_their_own_role() -> None:
+    with pytest.raises(OwnRole):
+        decide_role(ANN, GrantRole(7, Role.STAFF, by=7))
+
+
+# erasure
+
+ERASED = User(user_id=7, role=Role.CUSTOMER, is_erased=True)
+
+
+def test_an_erased_user_is_nobody_and_the_address_is_free_again() -> None:
+    assert decide_erase(ANN, EmailClaim(7)) == (UserErased(), EmailReleased())
+    assert evolve(ANN, UserErased()) == ERASED
+    assert evolve_claim(EmailClaim(7), EmailReleased()) == UNCLAIMED
+    assert ERASED.is_logged_out("any", AT)
+
+
+def test_erasing_twice_records_nothing() -> None:
+    assert decide_erase(ERASED, UNCLAIMED) is None
+
+
+def test_an_address_that_is_somebody_elses_is_not_released() -> None:
+    assert decide_erase(ANN, EmailClaim(8)) == (UserErased(), None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: decide_profile(ERASED, ChangeProfile(7, nickname="x")),
+        lambda: decide_password(ERASED, ChangePassword(ChangeProfile(7), "$h", "s1", AT)),
+        lambda: decide_role(ERASED, GrantRole(7, Role.STAFF)),
+        lambda: decide_log_out(ERASED, LogOutEverywhere(7, AT)),
+    ],
+)
+def test_an_erased_user_cannot_be_changed(change: Callable[[], object]) -> None:
+    with pytest.raises(NoSuchUser):
+        change()
 
 
 def test_a_role_is_granted_once() -> None:
@@ -89,6 +147,8 @@ def test_nobody_changes_a_user_that_does_not_exist() -> None:
         decide_role(UNKNOWN, GrantRole(7, Role.STAFF))
     with pytest.raises(NoSuchUser):
         decide_log_out(UNKNOWN, LogOutEverywhere(7, AT))
+    with pytest.raises(NoSuchUser):
+        decide_erase(UNKNOWN, UNCLAIMED)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +158,7 @@ def test_nobody_changes_a_user_that_does_not_exist() -> None:
         (PasswordChanged("$h"), replace(ANN, password_hash="$h")),
         (RoleGranted(Role.STAFF), replace(ANN, role=Role.STAFF)),
         (LoggedOutEverywhere(AT), replace(ANN, logged_out_at=AT)),
+        (LoggedOutElsewhere(AT, "s1"), replace(ANN, logged_out_at=AT, kept_session="s1")),
     ],
 )
 def test_each_event_changes_only_its_part(event: UserEvent, after: User) -> None:

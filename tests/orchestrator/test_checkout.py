@@ -64,7 +64,7 @@ class Counter:
 
     async def place(self, wait_s: float = 5.0, use: KeyUse | None = None) -> Placing:
         return await self.checkout.place(
-            user_id=3, contact=CONTACT, use=use, cause=self.new_cause(), wait_s=wait_s
+            user_id=3, contact_for=lambda _: CONTACT, use=use, cause=self.new_cause(), wait_s=wait_s
         )
 
 

@@ -146,7 +146,7 @@ class Shop:
         await self.orders.submit(ReplaceCart(user_id, cart), self.cause())
         use = KeyUse(f"key-{key}", "print") if key else None
         return await self.checkout.place(
-            user_id=user_id, contact=CONTACT, use=use, cause=self.cause(), wait_s=wait_s
+            user_id=user_id, contact_for=lambda _: CONTACT, use=use, cause=self.cause(), wait_s=wait_s
         )
 
     async def paid(self, order_id: str, amount: int, trade_id: str = "T-1") -> None:
@@ -289,7 +289,7 @@ async def test_a_key_used_by_a_hundred_callers_at_once_starts_one_order(shop: Sh
     again = await asyncio.gather(
         *(
             shop.checkout.place(
-                user_id=USER, contact=CONTACT, use=KeyUse("key-abc", "print"), cause=shop.cause(), wait_s=5.0
+                user_id=USER, contact_for=lambda _: CONTACT, use=KeyUse("key-abc", "print"), cause=shop.cause(), wait_s=5.0
             )
             for _ in range(100)
         )

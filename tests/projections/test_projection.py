@@ -7,7 +7,7 @@ from domain.events import EVENTS
 from domain.key import KeyUsed
 from domain.services import GOODS, SERVICES
 from domain.session import SessionEnded, SessionOpened, SessionRotated
-from domain.user import EmailClaimed, LoggedOutEverywhere
+from domain.user import EmailClaimed, EmailReleased, LoggedOutElsewhere, LoggedOutEverywhere
 from projections import PROJECTIONS
 from projections.goods import GOODS as GOODS_PROJECTION
 from projections.order_info import ORDER_INFO
@@ -17,6 +17,8 @@ from tests.shop_history import ShopHistory
 SHOWN_NOWHERE: frozenset[type[Any]] = frozenset(
     {
         EmailClaimed,
+        EmailReleased,
+        LoggedOutElsewhere,
         LoggedOutEverywhere,
         SessionOpened,
         SessionRotated,

@@ -3,7 +3,15 @@
 from datetime import timedelta
 
 from domain.services import USER
-from domain.user import ChangeProfile, GrantRole, LogOutEverywhere, RegisterUser, Role
+from domain.user import (
+    ChangePassword,
+    ChangeProfile,
+    EraseUser,
+    GrantRole,
+    LogOutEverywhere,
+    RegisterUser,
+    Role,
+)
 from projections.projection import fold_log
 from projections.user import USER as QUESTION
 from projections.user import UserRow
@@ -33,7 +41,13 @@ def test_a_changed_profile_is_shown() -> None:
 
 def test_a_changed_password_is_not_shown_but_its_time_is() -> None:
     later = START + timedelta(seconds=1)
-    assert row_after(ChangeProfile(7, password_hash="other")) == REGISTERED._replace(updated_at=later)
+    changed = row_after(ChangePassword(ChangeProfile(7), "other", "s1", later))
+    assert changed == REGISTERED._replace(updated_at=later)
+
+
+def test_of_an_erased_user_nothing_personal_is_left() -> None:
+    later = START + timedelta(seconds=1)
+    assert row_after(EraseUser(7, "digest")) == UserRow(7, START, later, later, "", "", None, 1)
 
 
 def test_a_granted_role_is_shown() -> None:

@@ -193,7 +193,7 @@ class Workload:
 
         async def place(node: Node, cause: Cause) -> Placing:
             return await node.checkout.place(
-                user_id=user_id, contact=contact, use=use, cause=cause, wait_s=WAIT_S
+                user_id=user_id, contact_for=lambda _: contact, use=use, cause=cause, wait_s=WAIT_S
             )
 
         presses = [self.surely("place", place) for _ in range(1 + self.chance.yes(0.3))]

@@ -1,0 +1,113 @@
+"""Persons' keys in the schema of the user log, beside its events: wrapped, and gone on erasure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from domain import streams
+
+SCAN_EVENTS: Final = 50_000
+"""Events of the user log that are looked through for erasures in one statement."""
+
+KEPT_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """The next erased users in the order of the log, and up to where these are all there are."""
+
+    user_ids: Sequence[int]
+    until: int
+    more: bool
+
+
+class PostgresPersonalKeys:
+    """Implements adapters.personal_data.KeyStore and adapters.erasure.ErasureStore."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
+        """`pool`: to the database of the user log, in autocommit."""
+        self._pool = pool
+
+    async def make(self, user_id: int, wrapped: str) -> None:
+        await self._do(_MAKE, {"user_id": user_id, "wrapped": wrapped})
+
+    async def wrapped(self, user_ids: Collection[int], *, erased: bool = False) -> dict[int, str]:
+        found = await self._rows(_WRAPPED, {"user_ids": list(user_ids), "erased": erased})
+        return {int(user_id): wrapped for user_id, wrapped in found}
+
+    async def kept(self, order_ids: Collection[str]) -> dict[str, str]:
+        found = await self._rows(_KEPT, {"order_ids": [int(order_id) for order_id in order_ids]})
+        return {str(order_id): wrapped for order_id, wrapped in found}
+
+    async def destroy(self, user_id: int, keep: Mapping[str, str]) -> None:
+        """Safe to run twice, and two at once: whoever deletes the key keeps the others."""
+        params = {"user_id": user_id, "order_ids": [int(n) for n in keep], "wrapped": list(keep.values())}
+        await self._do(_DESTROY, params)
+
+    async def next_erasures(self) -> Erasures:
+        (row,) = await self._rows(_NEXT_ERASURES, {"scan": SCAN_EVENTS})
+        names, until, head = row
+        return Erasures([int(streams.key_of(name)) for name in names], int(until), int(until) < int(head))
+
+    async def erased_until(self, position: int) -> None:
+        await self._do(_ERASED_UNTIL, {"position": position})
+
+    async def kept_page(self, after: str) -> list[str]:
+        """Ids of orders whose key is kept, in order, after that one."""
+        found = await self._rows(_KEPT_PAGE, {"after": int(after), "limit": KEPT_PAGE})
+        return [str(order_id) for (order_id,) in found]
+
+    async def let_go(self, order_ids: Collection[str]) -> None:
+        await self._do(_LET_GO, {"order_ids": [int(order_id) for order_id in order_ids]})
+
+    async def _do(self, statement: str, params: Mapping[str, Any]) -> None:
+        async with self._pool.connection() as conn:
+            await conn.execute(statement, params)
+
+    async def _rows(self, statement: str, params: Mapping[str, Any]) -> list[Any]:
+        async with self._pool.connection() as conn:
+            return await (await conn.execute(statement, params)).fetchall()
+
+
+_MAKE: Final = 'INSERT INTO "user".personal_keys (user_id, wrapped) VALUES (%(user_id)s, %(wrapped)s)'
+
+# From the moment the log says so an erased user has no key, wherever it still lies.
+_WRAPPED: Final = """
+    SELECT k.user_id, k.wrapped FROM "user".personal_keys k
+    WHERE k.user_id = ANY(%(user_ids)s::bigint[]) AND (%(erased)s OR NOT EXISTS (
+        SELECT FROM "user".events e
+        WHERE e.originator_id = 'user-' || k.user_id AND e.topic = 'UserErased'))
+"""
+
+_KEPT: Final = 'SELECT order_id, wrapped FROM "user".kept_keys WHERE order_id = ANY(%(order_ids)s::bigint[])'
+
+_DESTROY: Final = """
+    WITH gone AS (DELETE FROM "user".personal_keys WHERE user_id = %(user_id)s RETURNING user_id)
+    INSERT INTO "user".kept_keys (order_id, user_id, wrapped)
+    SELECT k.order_id, gone.user_id, k.wrapped
+    FROM gone, unnest(%(order_ids)s::bigint[], %(wrapped)s::text[]) AS k(order_id, wrapped)
+"""
+
+_NEXT_ERASURES: Final = """
+    WITH span AS (
+        SELECT p.position AS after, least(p.position + %(scan)s, head.head) AS until, head.head
+        FROM "user".erasures p,
+            (SELECT coalesce(max(notification_id), 0) AS head FROM "user".events) AS head
+    )
+    SELECT coalesce((
+        SELECT array_agg(e.originator_id ORDER BY e.notification_id) FROM "user".events e
+        WHERE e.notification_id > span.after AND e.notification_id <= span.until AND e.topic = 'UserErased'
+    ), '{}'), span.until, span.head
+    FROM span
+"""
+
+_ERASED_UNTIL: Final = 'UPDATE "user".erasures SET position = %(position)s WHERE position < %(position)s'
+
+_KEPT_PAGE: Final = """
+    SELECT order_id FROM "user".kept_keys WHERE order_id > %(after)s ORDER BY order_id LIMIT %(limit)s
+"""
+
+_LET_GO: Final = 'DELETE FROM "user".kept_keys WHERE order_id = ANY(%(order_ids)s::bigint[])'

@@ -1,0 +1,99 @@
+"""What the user service is made of, for the api role and for the command line."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.argon2_passwords import Passwords
+from adapters.erasure import Eraser, EraserParts
+from adapters.ids import new_command_id, utc_now
+from adapters.paseto_tokens import Tokens
+from adapters.personal_data import PersonalData
+from adapters.pii_key_file import pii_keys
+from adapters.postgres_attempts import PostgresAttempts
+from adapters.postgres_log import PostgresLog
+from adapters.postgres_log_reader import LogReader
+from adapters.postgres_personal_keys import PostgresPersonalKeys
+from adapters.postgres_queries import Queries, read_pool
+from adapters.sealing import Wrapping
+from adapters.settings import Settings
+from adapters.user_desk import DeskTerms, UserDesk
+from adapters.user_passwords import PasswordCheck
+from adapters.user_sessions import SessionParts, Sessions
+from adapters.wiring import CODEC, dsn_for
+from domain.service import Service
+from domain.services import ORDER, USER
+from orchestrator.ledger import Ledger
+
+USER_CONNECTIONS: Final = 4
+"""Look-ups of keys, attempts and ids under way at once in one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The user service of one process. `pool`: to the database of the user log."""
+
+    users: Ledger
+    pool: AsyncConnectionPool[Any]
+    keys: PostgresPersonalKeys
+    personal: PersonalData
+    passwords: PasswordCheck
+    terms: DeskTerms
+    desk: UserDesk
+
+
+async def open_people(settings: Settings, stack: AsyncExitStack, users: Ledger) -> People:
+    """Raises KeyFileError, CannotStart."""
+    pool = read_pool(dsn_of(settings, USER), max_size=USER_CONNECTIONS)
+    await pool.open()
+    stack.push_async_callback(pool.close)
+    known = pii_keys(settings)
+    keys = PostgresPersonalKeys(pool)
+    personal = PersonalData(keys, Wrapping(known.wrapping, lambda: pii_keys(settings).wrapping))
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    check = PasswordCheck(passwords, PostgresAttempts(pool, utc_now), known.email)
+    terms = DeskTerms(known.email, utc_now, new_command_id)
+    desk = UserDesk(users, personal, check, terms)
+    return People(users, pool, keys, personal, check, terms, desk)
+
+
+def sessions_of(people: People, tokens: Tokens) -> Sessions:
+    return Sessions(SessionParts(people.users, people.personal, people.passwords, tokens, people.terms))
+
+
+def eraser_of(people: People, orders: Ledger, queries: Queries, settings: Settings) -> Eraser:
+    log = LogReader(dsn_of(settings, ORDER), ORDER.log)
+
+    async def head() -> int:
+        return await asyncio.to_thread(log.last_position)
+
+    return Eraser(
+        EraserParts(
+            orders=orders,
+            personal=people.personal,
+            store=people.keys,
+            deliveries=queries,
+            order_head=head,
+            delivery_window_s=settings.delivery_window_s,
+            clock=utc_now,
+            new_command_id=new_command_id,
+        )
+    )
+
+
+def open_ledger(settings: Settings, stack: AsyncExitStack, service: Service) -> Ledger:
+    """A ledger for the length of a command. Raises CannotStart."""
+    log = PostgresLog(dsn_of(settings, service), service.log)
+    stack.callback(log.close)
+    ledger = Ledger(service, log, CODEC, max_waiting=settings.queue_limit)
+    stack.push_async_callback(ledger.close)
+    return ledger
+
+
+def dsn_of(settings: Settings, service: Service) -> str:
+    """Raises CannotStart."""
+    return dsn_for(settings, service.log)

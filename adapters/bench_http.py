@@ -58,8 +58,8 @@ class BenchPlan:
 async def bench(url: str, staff: Login, plan: BenchPlan) -> tuple[list[Figures], list[Figures]]:
     """Idle and busy figures, one of each a round. Raises ApiError, ApiUnreachable."""
     async with ApiClient(ApiSettings(url, connections=plan.callers + 8)) as client:
-        goods = await _open_shop(client, staff)
-        buyers = await _sign_up(client, plan.callers)
+        goods = await open_shop(client, staff)
+        buyers = await sign_up(client, plan.callers)
         await _run(client, buyers, goods, plan.callers * 5)
         idle: list[Figures] = []
         busy: list[Figures] = []
@@ -73,7 +73,8 @@ def median_of(figures: Sequence[Figures], name: str) -> float:
     return statistics.median(float(getattr(figure, name)) for figure in figures)
 
 
-async def _open_shop(client: ApiClient, staff: Login) -> list[int]:
+async def open_shop(client: ApiClient, staff: Login) -> list[int]:
+    """Ids of goods that never run out. Raises ApiError, ApiUnreachable."""
     calls = [
         ApiCall("POST", "/v1/goods", encode({"name": f"Bench goods {n}", "price": 100 + n}))
         for n in range(GOODS)
@@ -85,7 +86,9 @@ async def _open_shop(client: ApiClient, staff: Login) -> list[int]:
     return ids
 
 
-async def _sign_up(client: ApiClient, count: int) -> list[Login]:
+async def sign_up(client: ApiClient, count: int) -> list[Login]:
+    """New customers, signed in. Raises ApiError, ApiUnreachable."""
+
     async def one() -> Login:
         login = Login(f"bench-{uuid4().hex}@bench.example", uuid4().hex)
         await client.register(login, "Bench")

@@ -13,8 +13,16 @@ from rich.table import Table
 
 from adapters.api_client import Login
 from adapters.bench_http import BenchPlan, Figures, bench, median_of
+from adapters.bench_logins import (
+    MOST_CHECKED,
+    MOST_DIFFERENCE_PERCENT,
+    MOST_P99_RATIO,
+    LoginFigures,
+    LoginPlan,
+    bench_logins,
+)
 from adapters.settings import load_settings
-from adapters.site import fresh_site
+from adapters.site import Site, fresh_site
 
 app = typer.Typer(help="Measurements on a fresh shop of this machine.", no_args_is_help=True)
 
@@ -39,11 +47,49 @@ def http(
     logging.getLogger().setLevel(logging.WARNING)
     plan = BenchPlan(busy_orders=orders, callers=callers, rounds=rounds)
     with fresh_site(load_settings(), "bench") as site:
-        staff = site.staff
-        assert staff is not None
-        assert staff.password is not None
-        idle, busy = asyncio.run(bench(site.url, Login(staff.email, staff.password), plan))
+        idle, busy = asyncio.run(bench(site.url, _staff(site), plan))
     _tell(idle, busy, as_json=as_json)
+
+
+@app.command()
+def logins(
+    tries: Annotated[int, typer.Option(help="Log-ins timed of each kind.", min=10)] = 500,
+    guesses: Annotated[int, typer.Option(help="Guesses sent of each kind.", min=100)] = 10_000,
+    rounds: Annotated[int, typer.Option(help="Rounds without and with guessing.", min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What a log-in's time tells, how many guesses are checked, and what others feel of a flood of them."""
+    logging.getLogger().setLevel(logging.ERROR)
+    settings = load_settings().model_copy(update={"trusted_proxies": "127.0.0.1"})
+    plan = LoginPlan(tries, guesses, rounds)
+    with fresh_site(settings, "bench") as site:
+        figures = asyncio.run(bench_logins(site.url, _staff(site), plan))
+    _tell_logins(figures, as_json=as_json)
+
+
+def _staff(site: Site) -> Login:
+    staff = site.staff
+    assert staff is not None
+    assert staff.password is not None
+    return Login(staff.email, staff.password)
+
+
+def _tell_logins(figures: LoginFigures, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(figures), indent=1) + "\n")
+        return
+    times, others = figures.times, figures.others
+    table = Table("what", "figure", "at most")
+    table.add_row("log-in, known address", f"{times.known_ms:.2f} ms", "")
+    table.add_row("log-in, unknown address", f"{times.unknown_ms:.2f} ms", "")
+    table.add_row("difference", f"{times.difference_percent:.1f} %", f"{MOST_DIFFERENCE_PERCENT} %")
+    for name, flooded in (("one account", figures.one_account), ("many accounts", figures.many_accounts)):
+        what = f"{flooded.guesses:,} guesses at {name} in {flooded.seconds:.0f} s, checked"
+        table.add_row(what, str(flooded.checked), f"{MOST_CHECKED} an hour")
+    table.add_row("p99 of other requests", f"{others.quiet_p99_ms:.1f} ms", "")
+    table.add_row(f"the same during {others.guesses:,} guesses", f"{others.flooded_p99_ms:.1f} ms", "")
+    table.add_row("ratio", f"{others.ratio:.2f}", f"{MOST_P99_RATIO}")
+    Console().print(table)
 
 
 def _tell(idle: list[Figures], busy: list[Figures], *, as_json: bool) -> None:

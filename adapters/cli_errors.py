@@ -12,6 +12,7 @@ from adapters.postgres_migrate import NoDatabase
 from adapters.retail_file import RetailFileError
 from adapters.retail_load import LoadError
 from adapters.saga_desk import CannotAct
+from adapters.sealing import CannotUnseal
 from adapters.server_account import EmbeddedServerError
 from adapters.settings import SettingError
 from adapters.wiring import CannotStart
@@ -27,6 +28,7 @@ OPERATOR_ERRORS: Final = (
     LoadError,
     BadApiAddress,
     CannotAct,
+    CannotUnseal,
     LogUnreadable,
     psycopg.Error,
 )

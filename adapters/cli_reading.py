@@ -1,10 +1,12 @@
-"""What the commands that only read the logs share: where the logs are, and how failures are told."""
+"""What commands share: where the logs are, who types, and how failures are told."""
 
+import os
+import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -23,6 +25,9 @@ MAX_NUMBER: Final = 2**63 - 1
 
 DataOption = typer.Option(None, "--data", metavar="DIR", help="The data folder of the embedded servers.")
 JsonOption = typer.Option(False, "--json", help="Print JSON, for programs.")
+By = Annotated[
+    str | None, typer.Option("--by", metavar="NAME", help="Who; your login name when left out. Recorded.")
+]
 
 
 class BadArgument(Exception):
@@ -66,6 +71,14 @@ def _embedded_dsn(data: Path) -> str:
     if dsn is None:
         raise NotRunning(f"the Tillroll on {data} runs no PostgreSQL of its own; {advice}")
     return dsn
+
+
+def login_name() -> str:
+    """Of the account that runs the command, whatever its environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def console() -> Console:

@@ -1,8 +1,6 @@
 """`tillroll saga`: which orders wait for something, why, and what an operator does about them."""
 
 import asyncio
-import os
-import pwd
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import MAX_NUMBER, DataOption, JsonOption, console, is_number
+from adapters.cli_reading import MAX_NUMBER, By, DataOption, JsonOption, console, is_number, login_name
 from adapters.cli_site import settings_with
 from adapters.embedded_servers import read_running
 from adapters.ids import utc_now
@@ -51,9 +49,6 @@ ENDS: Final = {Step.PAID: "paid", Step.REFUSED: "refused", Step.CLOSED: "closed"
 
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")]
-By = Annotated[
-    str | None, typer.Option("--by", metavar="NAME", help="Who; your login name when left out. Recorded.")
-]
 
 app = typer.Typer(no_args_is_help=True, help="Orders under way: what they wait for, and what to do about it.")
 
@@ -120,7 +115,7 @@ def compensate(
 
 
 def _act(act: Act, by: str | None, as_json: bool, data: Path | None) -> None:
-    caller, dsn = caller_named(_login_name() if by is None else by), _dsn(data)
+    caller, dsn = caller_named(login_name() if by is None else by), _dsn(data)
     # What is not there, or cannot be read, is told at once: the ledger would try again for seconds.
     look_at(dsn, act.order_id)
     position = asyncio.run(record(dsn, act, caller))
@@ -154,14 +149,6 @@ def _step(text: str) -> Step:
     if text.upper() not in STEPS:
         raise CannotAct(f"--step {text!r}: expected one of {', '.join(STEPS)}")
     return Step(text.upper())
-
-
-def _login_name() -> str:
-    """Of the account that runs the command, whatever its environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 # what is printed

@@ -1,23 +1,34 @@
-"""`tillroll user add`: accounts that nobody can register for by themselves."""
+"""`tillroll user`: accounts for staff and services, and what a person may ask of the shop."""
 
 import asyncio
 import secrets
 import sys
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 
+from adapters.cli_reading import By, login_name
 from adapters.cli_site import Data, settings_with
 from adapters.embedded_servers import read_running
-from adapters.settings import Settings
+from adapters.saga_desk import caller_named
+from adapters.settings import SERVICES, Settings
 from adapters.staff_account import register as register_user
+from adapters.user_requests import Erased
+from adapters.user_requests import erase as erase_user
+from adapters.user_requests import export as export_user
 from adapters.wiring import CannotStart
-from domain.refusals import EmailTaken
+from domain.refusals import Busy, EmailTaken, NoSuchUser
 from domain.user import Role
+
+T = TypeVar("T")
 
 ROLES = {"staff": Role.STAFF, "service": Role.SERVICE}
 
-app = typer.Typer(help="Accounts for staff and for other services.", no_args_is_help=True)
+WHO = typer.Argument(metavar="WHO", help="An email address or a user id.")
+
+app = typer.Typer(help="Accounts, and what a person may ask of the shop.", no_args_is_help=True)
 
 
 def register(parent: typer.Typer) -> None:
@@ -26,7 +37,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.callback()
 def users() -> None:
-    """Accounts for staff and for other services."""
+    """Accounts, and what a person may ask of the shop."""
 
 
 @app.command()
@@ -54,8 +65,51 @@ def add(
         sys.stdout.write(f"password  {password}\n")
 
 
+@app.command()
+def erase(
+    who: Annotated[str, WHO],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: By = None,
+    data: Data = None,
+) -> None:
+    """Forget a person for good. Orders stay, with their goods and amounts, and nobody's name."""
+    caller = caller_named(by or login_name())
+    settings = _addressed(settings_with(data))
+    if not yes and not _agreed(who):
+        raise CannotStart("nothing was erased; --yes does it without asking")
+    done = _told(who, erase_user(settings, who, by=caller))
+    sys.stdout.write(_words(done))
+
+
+@app.command()
+def export(who: Annotated[str, WHO], data: Data = None) -> None:
+    """Print everything that is known of a person as JSON: profile, cart and every order, in the clear."""
+    found = _told(who, export_user(_addressed(settings_with(data)), who))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+
+
+def _agreed(who: str) -> bool:
+    return sys.stdin.isatty() and typer.confirm(f"Erase {who} for good?", err=True)
+
+
+def _words(done: Erased) -> str:
+    before = "" if done.is_new else "had been "
+    later = "" if done.is_destroyed else "; the key is destroyed as soon as the read models have caught up"
+    kept = "1 order is" if done.deliveries == 1 else f"{done.deliveries} orders are"
+    left = f"; {kept} under way, with what delivery needs until the end" if done.deliveries else ""
+    return f"user {done.user_id} {before}erased{later}{left}\n"
+
+
+def _told(who: str, work: Coroutine[Any, Any, T]) -> T:
+    """Raises CannotStart, in one line that names whom it is about."""
+    try:
+        return asyncio.run(work)
+    except (NoSuchUser, Busy) as refusal:
+        raise CannotStart(f"{who}: {refusal}") from refusal
+
+
 def _addressed(settings: Settings) -> Settings:
-    """With the running embedded database, when no setting names one. Raises NotRunning."""
-    if settings.dsn("user") is not None:
+    """With the running embedded database, when a setting names none. Raises NotRunning."""
+    if all(settings.dsn(service) is not None for service in SERVICES):
         return settings
     return settings.model_copy(update={"shared_dsn": read_running(settings.data).dsn})

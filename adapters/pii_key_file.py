@@ -9,6 +9,7 @@ made from it, and the first rotation writes them out and leaves the digits thems
 
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,7 +99,8 @@ def _make(path: Path) -> None:
 
 
 def _written(path: Path, keys: PiiKeys) -> Path:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the pid: processes in different containers may have the same one.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     lines = [f"email {keys.email.hex()}", *(f"wrap {key.hex()}" for key in keys.wrapping)]
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -60,6 +60,11 @@ class PostgresPersonalKeys:
         found = await self._rows(_KEPT_PAGE, {"after": int(after), "limit": KEPT_PAGE})
         return [str(order_id) for (order_id,) in found]
 
+    async def kept_of(self, user_id: int) -> int:
+        """How many orders of an erased user are still to be delivered."""
+        ((count,),) = await self._rows(_KEPT_OF, {"user_id": user_id})
+        return int(count)
+
     async def let_go(self, order_ids: Collection[str]) -> None:
         await self._do(_LET_GO, {"order_ids": [int(order_id) for order_id in order_ids]})
 
@@ -109,5 +114,7 @@ _ERASED_UNTIL: Final = 'UPDATE "user".erasures SET position = %(position)s WHERE
 _KEPT_PAGE: Final = """
     SELECT order_id FROM "user".kept_keys WHERE order_id > %(after)s ORDER BY order_id LIMIT %(limit)s
 """
+
+_KEPT_OF: Final = 'SELECT count(*) FROM "user".kept_keys WHERE user_id = %(user_id)s'
 
 _LET_GO: Final = 'DELETE FROM "user".kept_keys WHERE order_id = ANY(%(order_ids)s::bigint[])'

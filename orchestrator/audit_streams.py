@@ -15,7 +15,7 @@ EVENTS_OF: Final[Mapping[str, frozenset[type[Any]]]] = {
     "order": frozenset(get_args(order.OrderEvent)),
     "saga": frozenset(get_args(saga.SagaEvent)),
     "user": frozenset(get_args(user.UserEvent)),
-    "email": frozenset({user.EmailClaimed}),
+    "email": frozenset(get_args(user.EmailEvent)),
     "session": frozenset(get_args(session.SessionEvent)),
     "key": frozenset({key.KeyUsed}),
 }

@@ -27,7 +27,7 @@ MAX_WAITING: Final = 256
 """Callers waiting for a turn, about 3 s of work, before new ones are refused."""
 
 
-def _nothing() -> None:
+async def _nothing() -> None:
     pass
 
 
@@ -49,17 +49,15 @@ class Passwords:
             return await self._off_the_loop(lambda: self._hasher.hash(password))
 
     async def matches(
-        self, encoded: str | None, password: str, *, before: Callable[[], Awaitable[None] | None] = _nothing
+        self, encoded: str | None, password: str, *, before: Callable[[], Awaitable[None]] = _nothing
     ) -> bool:
         """Whether the password is the one; the same work when there is none to compare with (None).
 
-        `before` runs, and is awaited, when this check's turn has come and may raise instead: what became
-        forbidden while waiting is not checked any more. Raises Overloaded.
+        `before` runs when this check's turn has come and may raise instead: what became forbidden while
+        waiting is not checked any more. Raises Overloaded.
         """
         async with self._turn():
-            look = before()
-            if look is not None:
-                await look
+            await before()
             good = await self._off_the_loop(lambda: self._check(encoded or self._nobodys, password))
             return good and encoded is not None
 

@@ -143,27 +143,3 @@ def _network(client_host: str) -> str:
         return str(address)
     # A socket that listens on both sees IPv4 addresses in this form.
     return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
-
-
-# What the user desk has used so far; goes when it counts addresses as well.
-
-
-class Attempts:
-    """`account`: any text that names it, known to the shop or not, so a delay tells nobody which."""
-
-    def __init__(self) -> None:
-        self._failures: OrderedDict[str, Failures] = OrderedDict()
-
-    def check(self, account: str, now: datetime) -> None:
-        """Raises TooManyAttempts while the account has to wait."""
-        failures = self._failures.get(account)
-        if failures is not None:
-            must_not_wait({Subject("account", account): failures}, now)
-
-    def failed(self, account: str, now: datetime) -> None:
-        self._failures[account] = one_more(self._failures.pop(account, None), now)
-        if len(self._failures) > MAX_SUBJECTS:
-            self._failures.popitem(last=False)
-
-    def succeeded(self, account: str) -> None:
-        self._failures.pop(account, None)

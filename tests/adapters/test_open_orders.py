@@ -111,14 +111,16 @@ async def test_when_counting_fails_the_next_one_counts(desk: Desk, monkeypatch: 
     assert await desk.order(ANN)
 
 
-async def test_a_bounded_number_of_customers_is_remembered(
+async def test_a_bounded_number_of_customers_is_remembered_those_who_ordered_last(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_orders, "MAX_CUSTOMERS", 2)
     desk.open.update(dict.fromkeys(range(10), 0))
-    for user_id in range(10):
+    for user_id in (0, 1, 2, 0):
         await desk.order(user_id)
-    assert list(desk.quota._budgets) == [8, 9]
+        await desk.order(9)
+    assert list(desk.quota._budgets) == [0, 9]
+    assert desk.counted.count(9) == 1
 
 
 async def test_the_refusal_says_the_limit(desk: Desk) -> None:

@@ -100,6 +100,24 @@ async def test_failures_counted_at_once_are_all_counted(
     assert await rows(pool) == [("account", ANN.digest, 100, AT), ("address", HOME.digest, 100, AT)]
 
 
+LOCK = 'SELECT FROM "user".attempts WHERE kind = %s AND digest = %s FOR UPDATE NOWAIT'
+WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("who", [(ANN, HOME), (HOME, ANN)])
+async def test_whoever_waits_for_the_first_row_holds_no_other_so_nobody_waits_in_a_circle(
+    attempts: PostgresAttempts, dsn: str, who: tuple[Subject, ...]
+) -> None:
+    await attempts.failed(who)
+    async with await psycopg.AsyncConnection.connect(dsn) as other:
+        await other.execute(LOCK, (ANN.kind, ANN.digest))
+        counting = asyncio.create_task(attempts.failed(who))
+        while (await other.execute(WAITS)).rowcount < 1:
+            await asyncio.sleep(0.01)
+        await other.execute(LOCK, (HOME.kind, HOME.digest))
+    await counting
+
+
 async def test_a_success_forgives_the_account_and_not_the_address(
     attempts: PostgresAttempts, pool: Any
 ) -> None:

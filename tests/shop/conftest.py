@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -158,12 +160,15 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def up_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Up]]:
-    """Makes shops, each on a folder of its own; whatever still runs at the end is stopped."""
+def up_factory() -> Iterator[Callable[..., Up]]:
+    """Makes shops, each on a folder of its own; whatever still runs at the end is stopped.
+
+    Not below pytest's own folder: another session that starts closes that to PostgreSQL's account.
+    """
     made: list[Up] = []
 
     def make(**settings: str) -> Up:
-        up = Up(tmp_path_factory.mktemp("shop") / "data", **settings)
+        up = Up(Path(tempfile.mkdtemp(prefix="tillroll-")) / "data", **settings)
         made.append(up)
         return up
 
@@ -171,6 +176,7 @@ def up_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     for up in made:
         if up.process is not None and up.process.poll() is None:
             up.end()
+        shutil.rmtree(up.data.parent)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,11 @@ class PostgresPersonalKeys:
         found = await self._rows(_WRAPPED, {"user_ids": list(user_ids), "erased": erased})
         return {int(user_id): wrapped for user_id, wrapped in found}
 
+    async def newest(self) -> tuple[int, str] | None:
+        """Some user and their key; None when there is none yet."""
+        found = await self._rows(_NEWEST, {})
+        return (int(found[0][0]), found[0][1]) if found else None
+
     async def kept(self, order_ids: Collection[str]) -> dict[str, str]:
         found = await self._rows(_KEPT, {"order_ids": [int(order_id) for order_id in order_ids]})
         return {str(order_id): wrapped for order_id, wrapped in found}
@@ -78,6 +83,8 @@ class PostgresPersonalKeys:
 
 
 _MAKE: Final = 'INSERT INTO "user".personal_keys (user_id, wrapped) VALUES (%(user_id)s, %(wrapped)s)'
+
+_NEWEST: Final = 'SELECT user_id, wrapped FROM "user".personal_keys ORDER BY user_id DESC LIMIT 1'
 
 # From the moment the log says so an erased user has no key, wherever it still lies.
 _WRAPPED: Final = """

@@ -86,7 +86,8 @@ def _unseal(box: AESGCM, about: str, sealed: str) -> str:
 class Wrapping:
     """Wraps persons' keys, so that they are worth nothing to whoever has the database alone.
 
-    `keys`: the first wraps; all of them unwrap. `reload` is asked once for others when one is not known.
+    `keys`: the first wraps; all of them unwrap. `reload` gives them as they are now: it is asked before
+    each wrapping, which is rare, and when one is needed that is not known.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Wrapping:
 
     def wrap(self, about: str, key: bytes) -> str:
         """`about`: whose key it is, such as `user-7`."""
+        self._look_again()
         name, box = next(iter(self._keys.items()))
         nonce = os.urandom(NONCE_BYTES)
         return f"{name}.{urlsafe_b64encode(nonce + box.encrypt(nonce, key, about.encode())).decode()}"
@@ -104,8 +106,8 @@ class Wrapping:
     def unwrap(self, about: str, wrapped: str) -> bytes:
         """Raises CannotUnseal, also when the key that wrapped it is in no key file of ours."""
         name, _, text = wrapped.partition(".")
-        if name not in self._keys and self._reload is not None:
-            self._keys = _named(self._reload())
+        if name not in self._keys:
+            self._look_again()
         box = self._keys.get(name)
         if box is None:
             raise CannotUnseal(
@@ -119,7 +121,16 @@ class Wrapping:
 
     def is_current(self, wrapped: str) -> bool:
         """Whether the key that wraps now has wrapped this."""
-        return wrapped.partition(".")[0] == next(iter(self._keys))
+        return wrapped.partition(".")[0] == self.current
+
+    @property
+    def current(self) -> str:
+        """The name of the key that wraps."""
+        return next(iter(self._keys))
+
+    def _look_again(self) -> None:
+        if self._reload is not None:
+            self._keys = _named(self._reload())
 
 
 def wrapping_name(key: bytes) -> str:

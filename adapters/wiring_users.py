@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from psycopg_pool import AsyncConnectionPool
@@ -10,20 +11,22 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.argon2_passwords import Passwords
 from adapters.erasure import Eraser, EraserParts
 from adapters.ids import new_command_id, utc_now
+from adapters.paseto_key import KeyFileError
 from adapters.paseto_tokens import Tokens
 from adapters.personal_data import PersonalData
-from adapters.pii_key_file import pii_keys
+from adapters.pii_key_file import pii_key_path, pii_keys
 from adapters.postgres_attempts import PostgresAttempts
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_log_reader import LogReader
 from adapters.postgres_personal_keys import PostgresPersonalKeys
 from adapters.postgres_queries import Queries, read_pool
-from adapters.sealing import Wrapping
+from adapters.sealing import CannotUnseal, Wrapping
 from adapters.settings import Settings
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.user_passwords import PasswordCheck
 from adapters.user_sessions import SessionParts, Sessions
 from adapters.wiring import CODEC, dsn_for
+from domain import streams
 from domain.service import Service
 from domain.services import ORDER, USER
 from orchestrator.ledger import Ledger
@@ -52,13 +55,26 @@ async def open_people(settings: Settings, stack: AsyncExitStack, users: Ledger) 
     stack.push_async_callback(pool.close)
     known = pii_keys(settings)
     keys = PostgresPersonalKeys(pool)
-    personal = PersonalData(keys, Wrapping(known.wrapping, lambda: pii_keys(settings).wrapping))
+    wrapping = Wrapping(known.wrapping, lambda: pii_keys(settings).wrapping)
+    await _must_fit(keys, wrapping, pii_key_path(settings))
+    personal = PersonalData(keys, wrapping)
     passwords = Passwords()
     stack.callback(passwords.close)
     check = PasswordCheck(passwords, PostgresAttempts(pool, utc_now), known.email)
     terms = DeskTerms(known.email, utc_now, new_command_id)
     desk = UserDesk(users, personal, check, terms)
     return People(users, pool, keys, personal, check, terms, desk)
+
+
+async def _must_fit(keys: PostgresPersonalKeys, wrapping: Wrapping, path: Path) -> None:
+    """A key file of another shop should be heard of at start. Raises KeyFileError."""
+    newest = await keys.newest()
+    if newest is not None:
+        user_id, wrapped = newest
+        try:
+            wrapping.unwrap(streams.user(user_id), wrapped)
+        except CannotUnseal as error:
+            raise KeyFileError(f"{path} does not fit the users in the database: {error}") from error
 
 
 def sessions_of(people: People, tokens: Tokens) -> Sessions:

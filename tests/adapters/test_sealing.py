@@ -108,4 +108,8 @@ def test_a_key_that_came_into_the_file_later_is_looked_for_there() -> None:
     assert running.unwrap("user-7", wrapped) == ANN.key
     assert running.unwrap("user-7", wrapped) == ANN.key
     assert len(asked) == 1
-    assert running.is_current(running.wrap("user-8", BOB.key))
+
+
+def test_wrapping_is_done_with_the_key_that_is_first_in_the_file_now() -> None:
+    running = Wrapping((OLD,), lambda: (NEW, OLD))
+    assert running.wrap("user-8", BOB.key).startswith(wrapping_name(NEW))

@@ -1,10 +1,13 @@
 """Checking a password: against guessing by account and by address, and alike for those whom nobody knows."""
 
+import logging
 from dataclasses import dataclass
 
 from adapters.argon2_passwords import Passwords
 from adapters.user_attempts import AttemptLimits, Subject, address_digest
 from domain.refusals import Refusal
+
+logger = logging.getLogger(__name__)
 
 
 class BadCredentials(Refusal):
@@ -51,5 +54,11 @@ class PasswordCheck:
 
         if not await self._passwords.matches(encoded, guess.password, before=is_allowed):
             await self._attempts.failed(subjects)
+            logger.warning("a password was wrong: account %s, address %s", *(_short(s) for s in subjects))
             raise BadCredentials
         await self._attempts.succeeded(account)
+
+
+def _short(subject: Subject) -> str:
+    """Enough to see which lines belong together; it names nobody."""
+    return subject.digest[:8]

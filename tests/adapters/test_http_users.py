@@ -212,6 +212,75 @@ async def test_a_profile_changes_and_a_password_needs_the_one_before(client: Cli
     assert fresh.status == 201
 
 
+async def test_a_new_password_ends_every_session_but_the_one_that_knew_the_old(client: Client) -> None:
+    stolen = await log_in(client)
+    own = (await client.call("POST", "/v1/sessions", LOG_IN)).json
+    heard: list[Recorded] = []
+    client.shop.users.listeners.append(heard.extend)
+    change = {"password": "another long one", "current_password": PASSWORD}
+    await client.call("PATCH", "/v1/users/me", change, token=own["access_token"])
+    for recorded in [*heard, *heard]:  # as another process learns it, and twice
+        client.shop.sessions.learn(recorded)
+    assert not await is_alive(client, stolen["access_token"])
+    assert (await refresh(client, stolen["refresh_token"])).status == 401
+    assert await is_alive(client, own["access_token"])
+    assert (await refresh(client, own["refresh_token"])).status == 200
+    log_in_again = {**LOG_IN, "password": "another long one"}
+    assert await is_alive(
+        client, (await client.call("POST", "/v1/sessions", log_in_again)).json["access_token"]
+    )
+
+
+async def test_nobody_changes_their_own_role(client: Client) -> None:
+    await log_in(client)
+    staff = await client.user(Role.STAFF)
+    own_id = (await client.call("GET", "/v1/users/me", token=staff)).json["user_id"]
+    refused = await client.call("PATCH", f"/v1/users/{own_id}", {"role": 1}, token=staff)
+    assert (refused.status, refused.name) == (409, "own-role")
+
+
+async def test_while_nothing_is_heard_of_other_processes_every_token_is_looked_up(client: Client) -> None:
+    session = await log_in(client)
+    assert await is_alive(client, session["access_token"])
+    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), Codec(encode, decode))
+    session_id = session["refresh_token"].partition(".")[0]
+    await elsewhere.submit(EndSession(session_id), Cause("c", "test", "", client.shop.now()))
+    await elsewhere.close()
+    assert await is_alive(client, session["access_token"])
+    client.shop.sessions.hears_all = lambda: False
+    assert not await is_alive(client, session["access_token"])
+
+
+async def test_nothing_personal_stands_in_the_log(client: Client) -> None:
+    """Not even in another form: what is stored is searched for as JSON spells it."""
+    session = await log_in(client)
+    token = session["access_token"]
+    await client.call("PATCH", "/v1/users/me", {"nickname": "Bea", "gender": "unsaid"}, token=token)
+    stored = [event.state for event in client.shop.recorders["user"].select_notifications(None, 1_000)]
+    assert len(stored) == 4
+    for word in (b"ann", b"Ann", b"Bea", b"unsaid", b"argon2", b"example.com", PASSWORD.encode()):
+        assert not [state for state in stored if word in state], word
+    assert (await client.call("GET", "/v1/users/me", token=token)).json["nickname"] == "Bea"
+
+
+async def test_a_profile_that_stays_the_same_records_nothing(client: Client) -> None:
+    token = (await log_in(client))["access_token"]
+    before = client.shop.recorders["user"].max_notification_id()
+    same = await client.call("PATCH", "/v1/users/me", {"nickname": "Ann"}, token=token)
+    assert (same.status, same.json["nickname"]) == (200, "Ann")
+    assert client.shop.recorders["user"].max_notification_id() == before
+
+
+async def test_a_wrong_password_is_one_line_in_the_log_that_names_nobody(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.call("POST", "/v1/users", ANN)
+    await client.call("POST", "/v1/sessions", {**LOG_IN, "password": "guess-word"})
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("adapters")]
+    assert "a password was wrong" in line
+    assert not any(word in line for word in ("ann", "example", "guess", "127.0.0.1"))
+
+
 @pytest.mark.parametrize(
     "change",
     [{}, {"nickname": None}, {"password": "long enough"}, {"current_password": "x"}, {"email": "x@y.z"}],

@@ -15,9 +15,11 @@ from adapters.embedded_servers import read_running
 from adapters.saga_desk import caller_named
 from adapters.settings import SERVICES, Settings
 from adapters.staff_account import register as register_user
+from adapters.user_passwords import PasswordTooCommon
 from adapters.user_requests import Erased
 from adapters.user_requests import erase as erase_user
 from adapters.user_requests import export as export_user
+from adapters.user_requests import log_out as log_out_user
 from adapters.wiring import CannotStart
 from domain.refusals import Busy, EmailTaken, NoSuchUser
 from domain.user import Role
@@ -58,7 +60,7 @@ def add(
         raise CannotStart("the password must have 8 to 256 characters")
     try:
         user_id = asyncio.run(register_user(settings, email=email, password=password, role=ROLES[role]))
-    except EmailTaken as refusal:
+    except (EmailTaken, PasswordTooCommon) as refusal:
         raise CannotStart(f"{email}: {refusal}") from refusal
     sys.stdout.write(f"user {user_id} was made: {email}, {role}\n")
     if not password_stdin:
@@ -81,6 +83,14 @@ def erase(
     sys.stdout.write(_words(done))
 
 
+@app.command("log-out")
+def log_out(who: Annotated[str, WHO], by: By = None, data: Data = None) -> None:
+    """End every session of a user now: somebody has left, or a token is in the wrong hands."""
+    caller = caller_named(by or login_name())
+    user_id = _told(who, log_out_user(_addressed(settings_with(data)), who, by=caller))
+    sys.stdout.write(f"user {user_id} is logged out everywhere; it takes a second to reach every process\n")
+
+
 @app.command()
 def export(who: Annotated[str, WHO], data: Data = None) -> None:
     """Print everything that is known of a person as JSON: profile, cart and every order, in the clear."""
@@ -94,7 +104,11 @@ def _agreed(who: str) -> bool:
 
 def _words(done: Erased) -> str:
     before = "" if done.is_new else "had been "
-    later = "" if done.is_destroyed else "; the key is destroyed as soon as the read models have caught up"
+    later = (
+        ""
+        if done.is_destroyed
+        else "; the read models are behind, so the api role destroys the key later, or this command run again"
+    )
     kept = "1 order is" if done.deliveries == 1 else f"{done.deliveries} orders are"
     left = f"; {kept} under way, with what delivery needs until the end" if done.deliveries else ""
     return f"user {done.user_id} {before}erased{later}{left}\n"

@@ -150,6 +150,7 @@ class Settings(BaseSettings):
     token_key_file: ReadableFile = None
     pii_key_file: ReadableFile = None
     seal_key_file: ReadableFile = None
+    password_blocklist: ReadableFile = None
     staff_email: Email = None
     staff_password: Password = None
 

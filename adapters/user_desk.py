@@ -15,7 +15,17 @@ from adapters.user_passwords import Guess, PasswordCheck
 from domain import streams
 from domain.recorded import Cause
 from domain.refusals import EmailTaken, NoSuchUser
-from domain.user import UNKNOWN, ChangePassword, ChangeProfile, EraseUser, GrantRole, RegisterUser, Role, User
+from domain.user import (
+    UNKNOWN,
+    ChangePassword,
+    ChangeProfile,
+    EraseUser,
+    GrantRole,
+    LogOutEverywhere,
+    RegisterUser,
+    Role,
+    User,
+)
 from orchestrator.ledger import Done, Ledger
 
 
@@ -72,7 +82,7 @@ class UserDesk:
         self._terms = terms
 
     async def register(self, new: Registration) -> Seen:
-        """Raises EmailTaken, IdTaken, Overloaded, ValueError for what is no email address."""
+        """Raises EmailTaken, PasswordTooCommon, IdTaken, Overloaded; ValueError for what is no address."""
         user_id, email = new.user_id, user_email.tidy(new.email)
         digest = self._terms.digest(email)
         hashed = await self._passwords.hash(new.password)
@@ -113,7 +123,8 @@ class UserDesk:
     async def change_password(self, change: ChangeProfile, password: NewPassword) -> Seen:
         """The password, and what else `change` names, in one commit; every other session ends.
 
-        Raises BadCredentials when the current one is wrong, TooManyAttempts, Overloaded, NoSuchUser.
+        Raises BadCredentials when the current one is wrong, TooManyAttempts, PasswordTooCommon, Overloaded,
+        NoSuchUser.
         """
         user_id = change.user_id
         user, key = await self._known(user_id)
@@ -135,6 +146,11 @@ class UserDesk:
         _, key = await self._known(user_id)
         done = await self._submit(GrantRole(user_id, role, by), streams.user(by))
         return _seen(user_id, key, done)
+
+    async def log_out(self, user_id: int, *, by: str) -> int | None:
+        """Ends every session of a user, as somebody else may have to. Raises NoSuchUser."""
+        command = LogOutEverywhere(user_id, self._terms.clock())
+        return (await self._submit(command, by)).position
 
     async def erase(self, user_id: int, *, by: str) -> int | None:
         """Records that the user is nobody any more; destroying the key is what adapters.erasure does next.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from adapters.argon2_passwords import Passwords
 from adapters.user_attempts import AttemptLimits, Subject, address_digest
-from domain.refusals import Refusal
+from domain.refusals import Refusal, Unfit
 
 logger = logging.getLogger(__name__)
 
@@ -14,6 +14,12 @@ class BadCredentials(Refusal):
     """The email address, the password or the token is wrong."""
 
     name = "bad-credentials"
+
+
+class PasswordTooCommon(Unfit):
+    """Too many people have this password, or it is easy to guess; choose another one."""
+
+    name = "password-too-common"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +35,24 @@ class Guess:
 
 
 class PasswordCheck:
-    """`key`: the hash key of addresses, which are not kept in the clear."""
+    """`key`: the hash key of addresses, which are kept hashed. `refused`: nobody may choose them."""
 
-    def __init__(self, passwords: Passwords, attempts: AttemptLimits, key: bytes) -> None:
+    def __init__(
+        self,
+        passwords: Passwords,
+        attempts: AttemptLimits,
+        key: bytes,
+        refused: frozenset[str] = frozenset(),
+    ) -> None:
         self._passwords = passwords
         self._attempts = attempts
         self._key = key
+        self._refused = refused
 
     async def hash(self, password: str) -> str:
-        """Raises Overloaded."""
+        """Of a password that somebody chooses. Raises PasswordTooCommon, Overloaded."""
+        if password in self._refused or password.lower() in self._refused:
+            raise PasswordTooCommon
         return await self._passwords.hash(password)
 
     async def must_match(self, encoded: str | None, guess: Guess) -> None:

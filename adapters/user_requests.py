@@ -45,6 +45,14 @@ async def erase(settings: Settings, who: str, *, by: str) -> Erased:
         return Erased(user_id, position is not None, is_destroyed, await people.keys.kept_of(user_id))
 
 
+async def log_out(settings: Settings, who: str, *, by: str) -> int:
+    """Ends every session of that user, whose id is returned. Raises as `erase` does."""
+    async with _open(settings) as (people, _, _):
+        user_id = await _find(people, who)
+        await people.desk.log_out(user_id, by=by)
+        return user_id
+
+
 async def export(settings: Settings, who: str) -> dict[str, Any]:
     """Everything personal about a user, and all their orders, in the clear, as plain values.
 

@@ -13,6 +13,7 @@ from adapters.erasure import Eraser, EraserParts
 from adapters.ids import new_command_id, utc_now
 from adapters.paseto_key import KeyFileError
 from adapters.paseto_tokens import Tokens
+from adapters.password_blocklist import refused_passwords
 from adapters.personal_data import PersonalData
 from adapters.pii_key_file import pii_key_path, pii_keys
 from adapters.postgres_attempts import PostgresAttempts
@@ -60,7 +61,8 @@ async def open_people(settings: Settings, stack: AsyncExitStack, users: Ledger) 
     personal = PersonalData(keys, wrapping)
     passwords = Passwords()
     stack.callback(passwords.close)
-    check = PasswordCheck(passwords, PostgresAttempts(pool, utc_now), known.email)
+    refused = refused_passwords(settings.password_blocklist)
+    check = PasswordCheck(passwords, PostgresAttempts(pool, utc_now), known.email, refused)
     terms = DeskTerms(known.email, utc_now, new_command_id)
     desk = UserDesk(users, personal, check, terms)
     return People(users, pool, keys, personal, check, terms, desk)

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from adapters.http_fields import (
     ActReason,
@@ -31,6 +33,7 @@ from adapters.http_fields import (
     SignerName,
     Stock,
     TradeId,
+    without_null,
 )
 from domain.limits import MAX_LINES, MAX_NUMS
 
@@ -47,6 +50,15 @@ def _example(**fields: Any) -> ConfigDict:
 
 class Change(Body):
     """A PATCH: what is left out stays as it is."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The document offers neither null nor a change of nothing, as both are refused."""
+        shown = handler(core)
+        schema = handler.resolve_ref_schema(shown)
+        schema["properties"] = {name: without_null(field) for name, field in schema["properties"].items()}
+        schema["minProperties"] = 1
+        return shown
 
     @model_validator(mode="before")
     @classmethod
@@ -88,7 +100,12 @@ class Refresh(Body):
 class ProfileChange(Change):
     """A new password needs the current one."""
 
-    model_config = _example(nickname="Ann B.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {"password": ["current_password"], "current_password": ["password"]},
+            "examples": [{"nickname": "Ann B."}],
+        }
+    )
 
     nickname: Nickname | None = None
     gender: Gender | None = None

@@ -21,13 +21,17 @@ from adapters.http_errors import (
     Forbidden,
     Internal,
     Invalid,
+    Malformed,
     NotJson,
     TooLarge,
+    TooSlow,
     Unauthorized,
     document,
 )
 from adapters.http_examples import FACTS
+from adapters.http_fields import AFTER, without_null
 from adapters.http_positions import AFTER_HEADER, POSITION_HEADER
+from domain.limits import MAX_AMOUNT
 from domain.refusals import KeyReused, Overloaded, Refusal, Unavailable
 
 SCHEME: Final = "paseto"
@@ -37,7 +41,7 @@ KEY_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "description": "Same key, same request: one effect, and for 7 days one answer, byte for byte.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~](?:[ -~]*[!-~])?$"},
     "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
 }
 PREFER_PARAMETER: Final = {
@@ -45,7 +49,7 @@ PREFER_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "description": "`wait=N`: seconds to wait for the outcome, 0 to 30; 5 without it (RFC 7240).",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": "^wait=(?:[0-9]|[12][0-9]|30)$"},
     "example": "wait=10",
 }
 AFTER_PARAMETER: Final = {
@@ -53,22 +57,47 @@ AFTER_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "description": "A `Tillroll-Position`: see at least that, waiting up to 2 s.",
-    "schema": {"type": "string"},
-    "example": "order=1024",
+    "schema": {"type": "string", "pattern": AFTER},
+    "example": "order=12",
 }
 POSITION: Final = {
     "description": "Where the write stands, `<log>=<n>`; give it to `Tillroll-After`.",
-    "schema": {"type": "string"},
-    "example": "order=1024",
+    "required": True,
+    "schema": {"type": "string", "pattern": AFTER},
+    "example": "order=12",
 }
+LOCATION: Final = {
+    "description": "Where the order is to be asked for again.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^/v1/orders/[0-9]+$"},
+    "example": "/v1/orders/7300000000000000001",
+}
+RETRY_AFTER: Final = {
+    "description": "Seconds to wait before trying again.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0},
+}
+PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "How to say who you are.",
+            "required": True,
+            "schema": {"type": "string", "pattern": "^Bearer "},
+        }
+    },
+    429: {"Retry-After": RETRY_AFTER},
+    503: {"Retry-After": RETRY_AFTER},
+}
+"""What comes with every problem of a status."""
+
 PROBLEM_SCHEMA: Final = {
     "type": "object",
     "description": "RFC 9457. `type` is what programs match; some types have more fields.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {"type": "string", "description": "urn:tillroll:<name>"},
+        "type": {"type": "string", "pattern": "^urn:tillroll:[a-z-]+$"},
         "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
     },
     "additionalProperties": True,
@@ -108,11 +137,16 @@ def _problems(kinds: Iterable[type[Refusal]]) -> dict[int | str, dict[str, Any]]
     responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         shown = document(kind(**FACTS.get(kind, {})))
-        response = responses.setdefault(shown["status"], {"description": "", "content": {}})
+        response = responses.setdefault(shown["status"], _problem_response(shown["status"]))
         content = response["content"].setdefault(PROBLEM_JSON, _problem_content())
         content["examples"][kind.name] = {"summary": kind.message(), "value": shown}
         response["description"] = ", ".join(content["examples"])
     return responses
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    headers = PROBLEM_HEADERS.get(status)
+    return {"description": "", "content": {}, **({} if headers is None else {"headers": dict(headers)})}
 
 
 def _problem_content() -> dict[str, Any]:
@@ -152,9 +186,23 @@ def _complete(made: dict[str, Any]) -> None:
     components["securitySchemes"] = {
         SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "PASETO v4.public"}
     }
+    _write_whole_limits(made)
     for path, operations in made["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, method.upper(), path)
+
+
+def _write_whole_limits(part: Any) -> None:
+    """The framework holds limits as floating-point numbers, which round 2^63 - 1 up, one too many."""
+    if isinstance(part, list):
+        for each in part:
+            _write_whole_limits(each)
+    elif isinstance(part, dict):
+        for name in ("minimum", "maximum"):
+            if isinstance(part.get(name), float):
+                part[name] = min(int(part[name]), MAX_AMOUNT)
+        for each in part.values():
+            _write_whole_limits(each)
 
 
 def _complete_operation(operation: dict[str, Any], method: str, path: str) -> None:
@@ -163,6 +211,9 @@ def _complete_operation(operation: dict[str, Any], method: str, path: str) -> No
     if who is not None:
         operation["security"] = [{SCHEME: []}]
         operation["description"] = "Roles: " + ", ".join(role.name.lower() for role in sorted(who)) + "."
+    for parameter in operation.get("parameters", ()):
+        # It may be left out, but there is no way to write null in an address.
+        parameter["schema"] = without_null(parameter["schema"])
     if is_api and method == "GET":
         operation.setdefault("parameters", []).append(AFTER_PARAMETER)
     if is_api and method != "GET":
@@ -178,11 +229,11 @@ def _common(operation: Mapping[str, Any], method: str, path: str) -> list[type[R
     """What may happen on this route because of what it is, whatever it does."""
     who = WHO[method, path]
     is_api = path.startswith("/v1/")
-    kinds: list[type[Refusal]] = [Internal]
+    kinds: list[type[Refusal]] = [Internal, Malformed, TooLarge]
     if who is not None:
         kinds += [Unauthorized, Forbidden]
     if "requestBody" in operation:
-        kinds += [BadJson, TooLarge, NotJson]
+        kinds += [BadJson, TooSlow, NotJson]
     if "requestBody" in operation or operation.get("parameters"):
         kinds.append(Invalid)
     if _has_header(operation):
@@ -200,11 +251,13 @@ def _add_position(operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if status.startswith("2"):
             response.setdefault("headers", {})[POSITION_HEADER] = POSITION
+        if status == "202":
+            response["headers"]["Location"] = LOCATION
 
 
 def _merge(responses: dict[str, Any], more: Mapping[int | str, Mapping[str, Any]]) -> None:
     for status, response in more.items():
-        known = responses.setdefault(str(status), {"description": "", "content": {}})
+        known = responses.setdefault(str(status), _problem_response(int(status)))
         shown = response["content"][PROBLEM_JSON]
         content = known["content"].setdefault(PROBLEM_JSON, {**shown, "examples": {}})
         content["examples"] |= shown["examples"]

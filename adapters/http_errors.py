@@ -1,6 +1,7 @@
 """Everything that is answered as a problem (RFC 9457): its status, its name, and what else it says.
 
-    400 bad-json bad-header      401 unauthorized bad-credentials      403 forbidden
+    400 bad-request bad-json     401 unauthorized bad-credentials      403 forbidden
+        bad-header
     404 not-found, Absent        405 method-not-allowed                409 Clash
     413 body-too-large           415 not-json                          422 invalid, Unfit
     429 too-many-attempts        500 internal                          503 Busy, behind, not-ready
@@ -20,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from adapters.cursors import BadCursor
 from adapters.http_invalid import Wrong, in_plain_words, is_malformed_json
@@ -56,8 +58,14 @@ class MethodNotAllowed(Problem):
     name, status = "method-not-allowed", 405
 
 
+class Malformed(Problem):
+    """This is not an HTTP request, or its head is larger than 64 KiB."""
+
+    name, status = "bad-request", 400
+
+
 class BadJson(Problem):
-    """The body is not JSON."""
+    """The body is not JSON in UTF-8."""
 
     name, status = "bad-json", 400
 
@@ -160,7 +168,7 @@ def problem(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Respo
 def _own_headers(status: int, refusal: Refusal) -> dict[str, str]:
     if status in (429, 503):
         return {"Retry-After": str(refusal.facts.get("retry_after_s", RETRY_AFTER_S))}
-    if isinstance(refusal, Unauthorized):
+    if status == 401:
         return {"WWW-Authenticate": 'Bearer realm="tillroll"'}
     return {}
 
@@ -219,9 +227,9 @@ async def _framework_said_no(request: Request, error: Exception) -> Response:
 
 def _methods_here(request: Request) -> list[str]:
     """Every method this address takes; the framework names those of one route only."""
-    routes = [r for r in request.app.routes if getattr(r, "path_regex", None) and getattr(r, "methods", None)]
-    here = (r.methods for r in routes if r.path_regex.match(request.url.path))
-    return sorted({method for methods in here for method in methods})
+    routes = [route for route in request.app.routes if getattr(route, "methods", None)]
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in here for method in route.methods})
 
 
 def answer_problems(app: FastAPI) -> None:

@@ -8,9 +8,24 @@ from ipaddress import IPv4Network, ip_network
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from adapters.http_edge import API_HEADERS
+from adapters.http_errors import Malformed, problem
 
 GRACE_S: Final = 5
 """Seconds for requests under way when the server stops."""
+
+
+class ProblemProtocol(HttpToolsProtocol):
+    """What cannot be read as HTTP never reaches the application; it is a problem all the same."""
+
+    def send_400_response(self, msg: str) -> None:
+        answer = problem(Malformed(), {"Connection": "close"})
+        head = [name + b": " + value for name, value in (*answer.raw_headers, *API_HEADERS)]
+        lines = [b"HTTP/1.1 400 Bad Request", *head, b"", bytes(answer.body)]
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()
 
 
 class PartServer(uvicorn.Server):
@@ -28,7 +43,7 @@ async def serve_http(app: Any, sock: socket.socket, trusted_proxies: Sequence[st
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=ProblemProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,14 +1,14 @@
 """Users and sessions: register, log in, refresh, log out, profiles, roles."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from adapters.http_bodies import LogIn, NewUser, ProfileChange, Refresh, RoleChange
 from adapters.http_call import Call, GuardedRoute, answer
 from adapters.http_documents import documents
-from adapters.http_fields import PathId
+from adapters.http_fields import Everywhere, PathId
 from adapters.http_models import SessionAnswer, UserAnswer
 from adapters.personal_data import Profile
 from adapters.user_attempts import TooManyAttempts
@@ -92,7 +92,7 @@ async def refresh(call: Call, body: Refresh) -> Response:
 @router.delete("/v1/sessions", **documents("Log out", None, 204))
 async def log_out(
     call: Call,
-    everywhere: Annotated[bool, Query(alias="all", description="end all your sessions")] = False,
+    everywhere: Everywhere = False,
 ) -> Response:
     sessions = call.parts.sessions
     end = sessions.log_out_everywhere if everywhere else sessions.log_out

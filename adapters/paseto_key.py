@@ -1,8 +1,7 @@
-"""The Ed25519 key that signs access tokens, and the file it is kept in."""
+"""One Ed25519 key that signs access tokens, and its public half that checks them."""
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass, field
 
 import pyseto
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pyseto import Key
 from pyseto.key_interface import KeyInterface
 
+KEY_BYTES = 32
 MODE = 0o600
 """Only the owner of the process reads a key file."""
 
@@ -20,61 +20,42 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`key_id`: the PASERK id of the public half, which stands in the footer of every token."""
+    """`key_id`: the PASERK id of the public half, which stands in the footer of every token.
 
-    key: KeyInterface
+    `public` checks what `key` has signed: asked itself, the secret key would derive it for every token.
+    """
+
+    key: KeyInterface = field(repr=False)
+    public: KeyInterface = field(repr=False)
     key_id: str
 
 
 def generate() -> SigningKey:
-    return _signing_key(_new_pem().decode())
+    return parse_key(_new_pem())
 
 
-def load_key(path: Path, *, create: bool = False) -> SigningKey:
-    """Reads a PEM or PASERK (`k4.secret.`) key; makes the file when there is none and `create` is set.
-
-    Safe when two processes start at once: the one that comes second reads what the first has made.
-    Raises KeyFileError.
-    """
+def parse_key(text: str) -> SigningKey:
+    """Reads a PEM or PASERK (`k4.secret.`) key. Raises ValueError, which never quotes the key."""
     try:
-        if create and not path.exists():
-            _create(path)
-        if path.stat().st_mode & 0o077:
-            raise KeyFileError(f"{path}: others can read this key; run: chmod 600 {path}")
-        return _signing_key(path.read_text("ascii"))
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from error
-    except (pyseto.PysetoError, ValueError) as error:
-        # The library's words may quote the key.
-        raise KeyFileError(f"{path}: not an Ed25519 private key in PEM or PASERK form") from error
+        is_paserk = text.startswith("k4.")
+        key = Key.from_paserk(text) if is_paserk else Key.new(version=4, purpose="public", key=text)
+        key_id = key.to_peer_paserk_id()
+        if not key_id:
+            raise ValueError("a public key cannot sign")
+        if is_paserk and key.to_paserk() != text:
+            raise ValueError("there is more than the key")
+        return SigningKey(key, _public_half(key), key_id)
+    except (pyseto.PysetoError, ValueError):
+        # The library's words may quote the key, and so may what a traceback shows of them.
+        raise ValueError("not an Ed25519 private key in PEM or PASERK form") from None
 
 
-def _signing_key(text: str) -> SigningKey:
-    text = text.strip()
-    is_paserk = text.startswith("k4.")
-    key = Key.from_paserk(text) if is_paserk else Key.new(version=4, purpose="public", key=text)
-    key_id = key.to_peer_paserk_id()
-    if not key_id:
-        raise ValueError("a public key cannot sign")
-    return SigningKey(key, key_id)
+def _public_half(key: KeyInterface) -> KeyInterface:
+    """The second half of what a secret key is written as."""
+    written = key.to_paserk().removeprefix("k4.secret.")
+    return Key.from_asymmetric_key_params(4, x=urlsafe_b64decode(written + "==")[KEY_BYTES:])
 
 
-def _new_pem() -> bytes:
+def _new_pem() -> str:
     key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _create(path: Path) -> None:
-    """Written whole under another name first, then linked: nobody ever reads half a key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "wb") as file:
-        file.write(_new_pem())
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -96,7 +96,8 @@ class Client:
     def _route(self, method: str, path: str) -> APIRoute | None:
         routes = [route for route in self.app.routes if isinstance(route, APIRoute)]
         here = [r for r in routes if r.include_in_schema and r.path_regex.match(path)]
-        return next((route for route in here if method in (route.methods or ())), None)
+        fixed = [route for route in here if route.path_format == path]
+        return next((route for route in fixed or here if method in (route.methods or ())), None)
 
 
 def _document(made_by: Callable[[], Any]) -> Any:

@@ -97,7 +97,7 @@ def test_erasing_says_what_was_done_and_what_is_left(dsn: str) -> None:
     with psycopg.connect(dsn) as conn:
         row = conn.execute("SELECT state FROM \"user\".events WHERE topic = 'UserErased'").fetchone()
     assert row is not None
-    assert json.loads(row[0])["by"] == "operator Bea"
+    assert json.loads(row[0])["by"] == "operator-Bea"
     add()
 
 

@@ -47,7 +47,7 @@ async def test_every_route_lets_in_whom_the_table_names_and_nobody_else(
 ) -> None:
     token = None if role is None else await client.user(role)
     for (method, path), who in WHO.items():
-        if (method, path) == ("DELETE", "/v1/sessions"):
+        if (method, path) in {("DELETE", "/v1/sessions"), ("DELETE", "/v1/users/me")}:
             continue  # It would end the session the other calls are made with.
         answered = await client.call(method, re.sub(r"\{\w+\}", "1", path), token=token)
         if who is None or (role is not None and role in who):

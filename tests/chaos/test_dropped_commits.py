@@ -105,7 +105,11 @@ class Lane:
 
     async def _place(self, user_id: int, key: KeyUse | None) -> Placing:
         return await self._checkout.place(
-            user_id=user_id, contact_for=lambda _: CONTACT, use=key, cause=self._cause(), wait_s=DECIDED_WITHIN_S
+            user_id=user_id,
+            contact_for=lambda _: CONTACT,
+            use=key,
+            cause=self._cause(),
+            wait_s=DECIDED_WITHIN_S,
         )
 
     def _cause(self) -> Cause:

@@ -289,7 +289,11 @@ async def test_a_key_used_by_a_hundred_callers_at_once_starts_one_order(shop: Sh
     again = await asyncio.gather(
         *(
             shop.checkout.place(
-                user_id=USER, contact_for=lambda _: CONTACT, use=KeyUse("key-abc", "print"), cause=shop.cause(), wait_s=5.0
+                user_id=USER,
+                contact_for=lambda _: CONTACT,
+                use=KeyUse("key-abc", "print"),
+                cause=shop.cause(),
+                wait_s=5.0,
             )
             for _ in range(100)
         )

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from adapters import cli_audit, cli_bench, cli_load, cli_parked, cli_replay, cli_saga, cli_site, cli_users
+from adapters import (
+    cli_audit,
+    cli_bench,
+    cli_keys,
+    cli_load,
+    cli_parked,
+    cli_replay,
+    cli_saga,
+    cli_site,
+    cli_users,
+)
 from adapters.cli_errors import OPERATOR_ERRORS, line_of
 
 app = typer.Typer(
@@ -26,6 +36,7 @@ cli_bench.register(app)
 app.add_typer(cli_replay.app, name="replay")
 app.add_typer(cli_saga.app, name="saga")
 app.add_typer(cli_parked.app, name="parked")
+app.add_typer(cli_keys.app, name="keys")
 
 
 def main() -> None:

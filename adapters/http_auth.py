@@ -101,7 +101,9 @@ async def admit(headers: Headers, who: Who, parts: HttpParts) -> Caller | None:
             return None
         raise
     if who is not None and caller.claims.role not in who:
-        raise Forbidden
+        refusal = Forbidden()
+        refusal.add_note(f"{caller.name}, {caller.claims.role.name.lower()}")
+        raise refusal
     return caller
 
 

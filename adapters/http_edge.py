@@ -31,6 +31,8 @@ _COMMON: Final = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    # Browsers believe it only over TLS, which somebody else speaks in front of this (RFC 6797, 8.1).
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
 ]
 API_HEADERS: Final = [
     *_COMMON,

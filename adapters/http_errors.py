@@ -176,8 +176,11 @@ def _own_headers(status: int, refusal: Refusal) -> dict[str, str]:
 # handlers
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
+    if isinstance(error, Forbidden):
+        who = "; ".join(getattr(error, "__notes__", ()))
+        logger.warning("forbidden to %s: %s %r", who, request.method, request.url.path)
     return problem(error)
 
 

@@ -126,6 +126,16 @@ async def test_answers_carry_the_security_headers(client: Client) -> None:
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Strict-Transport-Security"].startswith("max-age=31536000")
+
+
+async def test_what_a_role_forbids_is_one_line_in_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await client.user(Role.SERVICE)
+    assert (await client.call("POST", "/v1/goods", {"name": "x", "price": 1}, token=token)).status == 403
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "adapters.http_errors"]
+    assert "service: POST '/v1/goods'" in line
 
 
 # operations

@@ -88,9 +88,9 @@ def rotate(
     else:
         ring = rotate_token(token_key_path(settings), utc_now(), delay_s=delay_s)
         newest, before = ring.keys[-1], ring.keys[-2]
-        _say(f"{_short(newest.key_id)} signs from {_second(newest.signs_from)};")
-        _say(f"tokens of {_short(before.key_id)} are accepted until {_second(before.accepted_until)}.")
-        _say(f"Every machine needs the file before that: {token_key_path(settings)}")
+        _say(f"{_short(newest.key_id)} signs from {_second(newest.signs_from)}.")
+        _say(f"By then every machine needs the file: {token_key_path(settings)}")
+        _say(f"Tokens of {_short(before.key_id)} are accepted until {_second(before.accepted_until)}.")
 
 
 def _rotate_personal(settings: Settings) -> None:

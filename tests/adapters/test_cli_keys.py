@@ -1,6 +1,7 @@
 """`tillroll keys`: new keys while the shop runs, one at a time, and none of them ever printed."""
 
 import json
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -155,6 +156,36 @@ def test_a_disk_that_refuses_changes_nothing(path: Path, monkeypatch: pytest.Mon
     with pytest.raises(CannotRotate, match="No space left on device"):
         replace_all(path, datetime.now(UTC))
     assert path.read_text() == before
+
+
+def test_a_link_stays_one_and_the_file_behind_it_is_replaced(path: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "mounted" / "token.key"
+    elsewhere.parent.mkdir()
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    tillroll("rotate")
+    assert path.readlink() == elsewhere
+    assert len(read_ring(elsewhere).keys) == 2
+    assert [*elsewhere.parent.iterdir()] == [elsewhere]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_file_stays_its_owners_when_root_rotates(path: Path) -> None:
+    os.chown(path, 10001, 10002)
+    tillroll("rotate")
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (10001, 10002, 0o600)
+
+
+def test_a_rename_that_fails_leaves_no_key_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(CannotRotate, match="cannot be replaced here: Device or resource busy"):
+        tillroll("rotate")
+    assert sorted(path.parent.iterdir()) == before
 
 
 def test_the_key_that_wraps_is_replaced(

@@ -108,9 +108,15 @@ async def admit(headers: Headers, who: Who, parts: HttpParts) -> Caller | None:
 
 
 async def _caller(headers: Headers, parts: HttpParts) -> Caller:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    said = headers.getlist("authorization")
+    if not said:
         raise Unauthorized
-    claims = parts.tokens.verify(token.strip())
+    if len(said) > 1:
+        # Whoever stands in between may have looked at the other one.
+        raise TokenRefused("more than one Authorization header")
+    scheme, _, token = said[0].partition(" ")
+    if scheme.lower() != "bearer":
+        raise TokenRefused("no bearer token")
+    claims = parts.tokens.verify(token.strip(" "))
     await parts.sessions.admit(claims)
     return Caller(claims)

@@ -180,13 +180,18 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     if isinstance(error, Forbidden):
         who = "; ".join(getattr(error, "__notes__", ()))
-        logger.warning("forbidden to %s: %s %r", who, request.method, request.url.path)
+        logger.warning("forbidden to %s: %s %s", who, request.method, _route(request))
     return problem(error)
+
+
+def _route(request: Request) -> str:
+    """As the table has it: an address holds what a stranger likes, also a new line."""
+    return str(getattr(request.scope.get("route"), "path", "no route"))
 
 
 async def _token_refused(request: Request, error: Exception) -> Response:
     # One line, so that guessing shows in the log; never the token itself.
-    logger.warning("token refused: %s, %s %s", error, request.method, request.url.path)
+    logger.warning("token refused: %s, %s %s", error, request.method, _route(request))
     return problem(Unauthorized())
 
 

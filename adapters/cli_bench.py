@@ -21,6 +21,8 @@ from adapters.bench_logins import (
     LoginPlan,
     bench_logins,
 )
+from adapters.bench_tokens import bench_tokens
+from adapters.paseto_tokens import MAX_CACHED
 from adapters.settings import load_settings
 from adapters.site import Site, fresh_site
 
@@ -49,6 +51,23 @@ def http(
     with fresh_site(load_settings(), "bench") as site:
         idle, busy = asyncio.run(bench(site.url, _staff(site), plan))
     _tell(idle, busy, as_json=as_json)
+
+
+@app.command()
+def tokens(
+    count: Annotated[int, typer.Option(help="Tokens of each kind.", min=100, max=MAX_CACHED)] = 5_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Making an access token, checking one that is new, and one that was seen before."""
+    figures = bench_tokens(count)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(each) for each in figures], indent=1) + "\n")
+        return
+    table = Table("token", "median us", "p99 us", "median at most us")
+    for each in figures:
+        most = "" if each.most_us is None else f"{each.most_us:.0f}"
+        table.add_row(each.what, f"{each.median_us:.1f}", f"{each.p99_us:.1f}", most)
+    Console().print(table)
 
 
 @app.command()

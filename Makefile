@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench simulate chaos lint format lock clean
+.PHONY: help install demo test bench simulate fuzz chaos lint format lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ bench: install ## orders a second over HTTP on a fresh shop; not part of the tes
 
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)
+
+fuzz: install ## N=20000 requests made out of the OpenAPI document, as every role; SEED=n repeats them
+	@$(BIN)/python -m tests.fuzz.run --requests $(or $(N),20000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos: install ## MINUTES=10 of kills and faults on a shop of real processes; SEED=n for the same faults
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -19,7 +19,6 @@ MAX_ID: Final = 2**53 - 1
 """Goods and user ids are JSON numbers, so they stay exact in every reader."""
 
 MAX_ORDER_ID: Final = 2**63 - 1
-MAX_LOG_POSITION: Final = 2**63 - 1
 MIN_PASSWORD_CHARS: Final = 8
 MAX_PASSWORD_CHARS: Final = 256
 MAX_GIVEN_PASSWORD_CHARS: Final = 1_024
@@ -54,8 +53,9 @@ SEEN_WORDS: Final = rf"^[^{_CONTROLS}{_UNSEEN}]*[^{_CONTROLS}{_UNSEEN}{_SPACES}]
 ORDER_ID: Final = f"^(?:{_up_to(MAX_ORDER_ID)})$"
 IDS: Final = f"^(?:{_up_to(MAX_ID)})(?:,(?:{_up_to(MAX_ID)}))*$"
 CURSOR: Final = r"^[A-Za-z0-9_-]+$"
-_POSITION: Final = f"(?:goods|inventory|order|user)=(?:0|{_up_to(MAX_LOG_POSITION)})"
-AFTER: Final = f"^{_POSITION}(?:,{_POSITION})*$"
+_POSITION: Final = "(?:goods|inventory|order|user)=[0-9]{1,18}"
+AFTER: Final = f"^{_POSITION}(?:[ \t]*,[ \t]*{_POSITION})*$"
+"""Positions of logs, as `Tillroll-Position` has them; a header's list may have spaces at its commas."""
 
 PATTERNS: Final = {
     ONE_LINE: "must not hold control characters",

@@ -9,6 +9,7 @@ all processes share must be compared with one clock, and tests must be able to s
 differ by milliseconds, delays are seconds.
 """
 
+import asyncio
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -38,6 +39,10 @@ MAX_SUBJECTS: Final = 100_000
 """Remembered in one process; the one that failed longest ago is forgotten first."""
 
 NO_ADDRESS: Final = "none"
+
+REFUSALS_PER_S: Final = 200
+MAX_PACED: Final = 1_000
+"""Refusals that wait to be told, 5 s of them; those beyond are told at once."""
 
 
 class TooManyAttempts(Busy):
@@ -94,6 +99,31 @@ class MemoryAttempts:
 
     async def succeeded(self, account: Subject) -> None:
         self._failures.pop(account, None)
+
+
+class Pace:
+    """Refusals are told one after the other, so many a second, whoever asks. Belongs to one event loop.
+
+    A refusal costs a guesser nothing, and he asks again as soon as he hears it: the faster the answer, the
+    more of this process's time is his. One that comes alone is told at once.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._next_at = 0.0
+
+    async def keep(self) -> None:
+        """Returns when the next refusal may be told."""
+        if self._waiting >= MAX_PACED:
+            return
+        now = asyncio.get_running_loop().time()
+        told_at = max(self._next_at, now)
+        self._next_at = told_at + 1 / REFUSALS_PER_S
+        self._waiting += 1
+        try:
+            await asyncio.sleep(told_at - now)
+        finally:
+            self._waiting -= 1
 
 
 def must_not_wait(known: Mapping[Subject, Failures], now: datetime) -> None:

@@ -1,10 +1,11 @@
 """Checking a password: against guessing by account and by address, and alike for those whom nobody knows."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.argon2_passwords import Passwords
-from adapters.user_attempts import AttemptLimits, Subject, address_digest
+from adapters.user_attempts import AttemptLimits, Pace, Subject, TooManyAttempts, address_digest
 from domain.refusals import Refusal, Unfit
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class PasswordCheck:
         self._attempts = attempts
         self._key = key
         self._refused = refused
+        self._pace = Pace()
 
     async def hash(self, password: str) -> str:
         """Of a password that somebody chooses. Raises PasswordTooCommon, Overloaded."""
@@ -58,20 +60,29 @@ class PasswordCheck:
     async def must_match(self, encoded: str | None, guess: Guess) -> None:
         """`encoded`: the argon2id string, None when there is no such user, which takes as long.
 
-        Guesses sent at once count one by one, because limits are looked at when a guess's turn comes.
+        Limits are looked at before a guess waits for its turn, so that those who may not guess do not fill
+        the queue, and when its turn has come, so that guesses sent at once count one by one.
         Raises BadCredentials, TooManyAttempts, Overloaded.
         """
         account = Subject("account", guess.account)
         subjects = (account, Subject("address", address_digest(guess.host, self._key)))
-
-        async def is_allowed() -> None:
-            await self._attempts.check(subjects)
-
-        if not await self._passwords.matches(encoded, guess.password, before=is_allowed):
+        try:
+            is_right = await self._matches(encoded, guess.password, subjects)
+        except TooManyAttempts:
+            await self._pace.keep()
+            raise
+        if not is_right:
             await self._attempts.failed(subjects)
             logger.warning("a password was wrong: account %s, address %s", *(_short(s) for s in subjects))
             raise BadCredentials
         await self._attempts.succeeded(account)
+
+    async def _matches(self, encoded: str | None, password: str, subjects: Sequence[Subject]) -> bool:
+        async def is_allowed() -> None:
+            await self._attempts.check(subjects)
+
+        await is_allowed()
+        return await self._passwords.matches(encoded, password, before=is_allowed)
 
 
 def _short(subject: Subject) -> str:

@@ -7,6 +7,7 @@ has died signs in again, as somebody new if need be, so that a role is never fuz
 import http.client
 import itertools
 import json
+import random
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -75,9 +76,8 @@ class Person:
                 self.times_signed_in += 1
                 self.user_id = int(body["user"]["user_id"])
                 return str(body["access_token"])
-            if status != 429:
-                # Closed, or of another role by now: somebody new takes the place.
-                self._login = None
+            # Closed, of another role by now, or guessed at too often: somebody new takes the place.
+            self._login = None
         raise AssertionError(f"nobody with role {self.role} could sign in: {status} {body}")
 
     def _register(self) -> dict[str, str]:
@@ -98,4 +98,5 @@ class Person:
 
 def _addresses() -> Iterator[str]:
     """All of 127.0.0.0/8 is this machine."""
-    return (f"127.0.{n // 250}.{2 + n % 250}" for n in itertools.cycle(range(60_000)))
+    first = random.randrange(60_000)
+    return (f"127.0.{n // 250 % 240}.{2 + n % 250}" for n in itertools.count(first))

@@ -41,22 +41,6 @@ async def test_the_role_table_and_the_document_name_the_same_routes(client: Clie
         assert ("security" in operation) == (WHO[route] is not None), route
 
 
-@pytest.mark.parametrize("role", [None, *Role])
-async def test_every_route_lets_in_whom_the_table_names_and_nobody_else(
-    client: Client, role: Role | None
-) -> None:
-    token = None if role is None else await client.user(role)
-    for (method, path), who in WHO.items():
-        if (method, path) in {("DELETE", "/v1/sessions"), ("DELETE", "/v1/users/me")}:
-            continue  # It would end the session the other calls are made with.
-        answered = await client.call(method, re.sub(r"\{\w+\}", "1", path), token=token)
-        if who is None or (role is not None and role in who):
-            assert answered.status not in (401, 403), (method, path)
-        else:
-            expected = (401, "unauthorized") if role is None else (403, "forbidden")
-            assert (answered.status, answered.name) == expected, (method, path)
-
-
 async def test_every_body_has_an_example_that_is_accepted(client: Client) -> None:
     for (method, path), route in routes(client).items():
         if route.body_field is None:

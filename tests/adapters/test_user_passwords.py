@@ -65,7 +65,7 @@ def slept_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         slept.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(user_attempts.asyncio, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", note)
     return slept
 
 

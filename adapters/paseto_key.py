@@ -10,8 +10,6 @@ from pyseto import Key
 from pyseto.key_interface import KeyInterface
 
 KEY_BYTES = 32
-MODE = 0o600
-"""Only the owner of the process reads a key file."""
 
 
 class KeyFileError(Exception):

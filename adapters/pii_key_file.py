@@ -7,14 +7,13 @@ A file with nothing but 64 hexadecimal digits, as `openssl rand -hex 32` prints,
 made from it, and the first rotation writes them out and leaves the digits themselves behind.
 """
 
-import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adapters.paseto_key import MODE, KeyFileError
+from adapters import private_file
+from adapters.paseto_key import KeyFileError
 from adapters.sealing import derived, new_key
 from adapters.settings import Settings
 
@@ -76,42 +75,19 @@ def _parsed(path: Path, text: str) -> PiiKeys:
 def write_pii_keys(path: Path, keys: PiiKeys) -> None:
     """Replaces the file as a whole. Raises KeyFileError."""
     try:
-        draft = _written(path, keys)
-        draft.replace(path)
-        _sync_folder(path)
+        private_file.replace(path, _written(keys))
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
 
 
 def _make(path: Path) -> None:
-    """Linked when it is whole, so that of two processes the second reads what the first has made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _written(path, PiiKeys(new_key(), (new_key(),)))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        private_file.make_once(path, _written(PiiKeys(new_key(), (new_key(),))))
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
 
 
-def _written(path: Path, keys: PiiKeys) -> Path:
-    # Not the pid: processes in different containers may have the same one.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+def _written(keys: PiiKeys) -> str:
+    """A secret."""
     lines = [f"email {keys.email.hex()}", *(f"wrap {key.hex()}" for key in keys.wrapping)]
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w") as file:
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return draft
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.ids import SequenceIds
-from adapters.paseto_key import MODE
+from adapters.private_file import MODE
 from adapters.settings import Settings
 from adapters.user_desk import Registration
 from adapters.wiring import CannotStart

@@ -9,14 +9,14 @@ One key alone, in PEM or PASERK form and without a time, is a good file too: it 
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from adapters.paseto_key import MODE, KeyFileError, SigningKey, generate, parse_key
+from adapters import private_file
+from adapters.paseto_key import KeyFileError, SigningKey, generate, parse_key
 from adapters.settings import Settings
 from adapters.token_ring import EVER, KeyRing
 
@@ -153,53 +153,12 @@ def stamp(at: datetime) -> str:
 
 
 def write_ring(path: Path, ring: KeyRing) -> None:
-    """Replaces the file as a whole; its owner stays the same. Raises OSError."""
-    owner = path.stat()
-    draft = _draft_of(path)
-    try:
-        _write(draft, ring)
-        if os.geteuid() != owner.st_uid:
-            # Whoever runs the shop is seldom root, and must still be able to read it.
-            os.chown(draft, owner.st_uid, owner.st_gid)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    """Raises OSError."""
+    private_file.replace(path, written_ring(ring))
 
 
 def _make(path: Path) -> None:
-    """Linked when it is whole, so that of two processes the second reads what the first has made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _draft_of(path)
-        try:
-            _write(draft, KeyRing([(EVER, generate())]))
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync(path.parent)
+        private_file.make_once(path, written_ring(KeyRing([(EVER, generate())])))
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
-
-
-def _draft_of(path: Path) -> Path:
-    # Not the pid: processes in different containers may have the same one.
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-
-
-def _write(draft: Path, ring: KeyRing) -> None:
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as file:
-        file.write(written_ring(ring))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -94,10 +94,16 @@ def _staff(site: Site) -> Login:
 
 
 def _tell_logins(figures: LoginFigures, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(figures), indent=1) + "\n")
-        return
     times, others = figures.times, figures.others
+    if as_json:
+        derived = {
+            "difference_percent": times.difference_percent,
+            "one_account_checked": figures.one_account.checked,
+            "many_accounts_checked": figures.many_accounts.checked,
+            "p99_ratio": others.ratio,
+        }
+        sys.stdout.write(json.dumps({**asdict(figures), **derived}, indent=1) + "\n")
+        return
     table = Table("what", "figure", "at most")
     table.add_row("log-in, known address", f"{times.known_ms:.2f} ms", "")
     table.add_row("log-in, unknown address", f"{times.unknown_ms:.2f} ms", "")

@@ -66,6 +66,11 @@ class PersonalData:
         self._remember(user_id, key)
         return key
 
+    async def unmake_key(self, user_id: int) -> None:
+        """Of somebody who was not registered after all, so nothing is sealed with it."""
+        self._keys.pop(user_id, None)
+        await self._store.destroy(user_id, {})
+
     async def key_of(self, user_id: int) -> PersonKey | None:
         """None when the user is erased, or never was."""
         return (await self.keys_of([user_id])).get(user_id)

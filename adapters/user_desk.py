@@ -99,7 +99,7 @@ class UserDesk:
         try:
             done = await self._submit(command, streams.user(user_id))
         except EmailTaken:
-            await self._personal.destroy(user_id, ())
+            await self._personal.unmake_key(user_id)
             raise
         return _seen(user_id, key, done)
 

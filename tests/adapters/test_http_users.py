@@ -300,3 +300,10 @@ async def test_a_token_of_another_key_or_an_old_one_is_refused(client: Client) -
     assert await is_alive(client, good)
     client.shop.ahead += timedelta(seconds=901)
     assert not await is_alive(client, good)
+
+
+async def test_a_registration_that_is_refused_leaves_no_key(client: Client) -> None:
+    await client.call("POST", "/v1/users", ANN)
+    keys = dict(client.shop.keys.keys)
+    assert (await client.call("POST", "/v1/users", ANN)).name == "email-taken"
+    assert client.shop.keys.keys == keys

@@ -48,7 +48,7 @@ lock: install ## pin anew what pyproject.toml asks for
 		--group dev pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data folders stay
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is touched last, so an install that was interrupted is done again.

@@ -11,10 +11,10 @@ from typing import Any
 from adapters import user_email
 from adapters.personal_data import PersonalData, Profile, profile_of, seal_of, unseal_of
 from adapters.sealing import PersonKey
-from adapters.user_passwords import Guess, PasswordCheck
+from adapters.user_passwords import BadCredentials, Guess, PasswordCheck
 from domain import streams
 from domain.recorded import Cause
-from domain.refusals import EmailTaken, NoSuchUser
+from domain.refusals import EmailTaken, NoSuchUser, PasswordOutdated
 from domain.user import (
     UNKNOWN,
     ChangePassword,
@@ -135,11 +135,15 @@ class UserDesk:
         key, sealed = await self._sealed(change)
         command = ChangePassword(
             sealed,
+            user.password_hash,
             seal_of(key, user_id, "password_hash", hashed),
             password.session_id,
             self._terms.clock(),
         )
-        return _seen(user_id, key, await self._submit(command, streams.user(user_id)))
+        try:
+            return _seen(user_id, key, await self._submit(command, streams.user(user_id)))
+        except PasswordOutdated as refusal:
+            raise BadCredentials from refusal
 
     async def grant_role(self, user_id: int, role: Role, *, by: int) -> Seen:
         """`by`: the member of staff who does it. Raises NoSuchUser, OwnRole."""

@@ -1,11 +1,13 @@
 """Sessions: log in, refresh, log out, and whether an access token may still be used."""
 
 import hashlib
+import hmac
 import re
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from adapters.paseto_tokens import Claims, Minted, TokenRefused, Tokens
@@ -16,18 +18,19 @@ from adapters.user_passwords import BadCredentials, Guess, PasswordCheck
 from adapters.user_revocations import Revocations
 from domain import streams
 from domain.recorded import Recorded
-from domain.refusals import NoSuchSession
-from domain.session import EndSession, OpenSession, RotateSession, Session, SessionEnded
+from domain.refusals import NoSuchSession, PasswordOutdated
+from domain.session import EndSession, OpenSession, RotateSession, Session, SessionEnded, is_alive
 from domain.user import LogOutEverywhere, User, UserErased
 from orchestrator.ledger import Done, Ledger
 
 REFRESH_TTL_S: Final = 30 * 24 * 3600
 """How long a session can be refreshed, in seconds from its log-in."""
 
-SECRET_BYTES: Final = 32
+SECRET_BYTES: Final = 16
+"""Of chance in a refresh token; as many more of a mark say that it was made here."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_DIGITS = 14
+SESSION_BYTES: Final = 17
+
 _REFRESH_TOKEN = re.compile(r"([0-9a-f]{34})\.([A-Za-z0-9_-]{43})")
 
 
@@ -64,7 +67,7 @@ class Sessions:
         self._passwords = parts.passwords
         self._tokens = parts.tokens
         self._terms = parts.terms
-        self._revocations = Revocations(parts.terms.clock)
+        self._revocations = Revocations()
         self.hears_all: Callable[[], bool] = lambda: True
         # What this process records it knows at once; other processes' events come through `learn`.
         parts.users.listeners.append(self._learn_all)
@@ -74,10 +77,9 @@ class Sessions:
     async def admit(self, claims: Claims) -> None:
         """Whether a verified token may still be used. Raises TokenRefused, Unavailable."""
         if not (self._revocations.is_admitted(claims) and self.hears_all()):
+            ends = self._revocations.ends
             await self._look_up(claims)
-            self._revocations.note_admitted(claims)
-        if self._revocations.is_dead(claims):
-            raise TokenRefused("logged out, erased, or the role was changed")
+            self._revocations.note_admitted(claims, ends=ends)
 
     def learn(self, recorded: Recorded) -> None:
         """Takes every event of the user log, in order; safe to be told twice."""
@@ -96,7 +98,7 @@ class Sessions:
         user: User = states[user_name]
         if not session.is_open or session.user_id != claims.user_id:
             raise TokenRefused("its session has ended")
-        if user.role != claims.role or user.is_logged_out(claims.session_id, claims.issued_at):
+        if user.role != claims.role or not is_alive(session, claims.session_id, user):
             raise TokenRefused("logged out everywhere, erased, or the role was changed")
 
     # sessions
@@ -125,14 +127,14 @@ class Sessions:
         session_id, secret = _split(refresh_token)
         name = streams.session(session_id)
         session: Session = (await self._users.read(name))[name]
-        user = await self._user(session.user_id)
         key = await self._personal.key_of(session.user_id)
-        if key is None or user.is_logged_out(session_id, _opened_at(session_id)):
+        if key is None or not _was_made_here(key, session_id, secret):
+            # Made up, so it says nothing of whoever holds the good one: only a used token ends its session.
             raise BadCredentials
-        new_secret = _new_secret()
+        new_secret = _new_secret(key, session_id)
         command = RotateSession(session_id, _sha256(secret), _sha256(new_secret), self._terms.clock())
         done = await self._rotate(command, session.user_id)
-        return self._signed_in(profile_of(user, key), session_id, new_secret, done)
+        return self._signed_in(key, session_id, new_secret, done)
 
     async def log_out(self, claims: Claims) -> int | None:
         """Ends the token's own session. The log position, or None when it had ended before."""
@@ -153,14 +155,20 @@ class Sessions:
 
     async def _open_session(self, user: User, key: PersonKey) -> SignedIn:
         now = self._terms.clock()
-        session_id, secret = _new_session_id(now), _new_secret()
+        session_id = secrets.token_hex(SESSION_BYTES)
+        secret = _new_secret(key, session_id)
         expires_at = now + timedelta(seconds=REFRESH_TTL_S)
-        command = OpenSession(session_id, user.user_id, _sha256(secret), expires_at)
-        done = await self._submit(command, user.user_id)
-        return self._signed_in(profile_of(user, key), session_id, secret, done)
+        command = OpenSession(session_id, user.user_id, user.password_hash, _sha256(secret), expires_at)
+        try:
+            done = await self._submit(command, user.user_id)
+        except PasswordOutdated as refusal:
+            raise BadCredentials from refusal
+        return self._signed_in(key, session_id, secret, done)
 
-    def _signed_in(self, profile: Profile, session_id: str, secret: str, done: Done) -> SignedIn:
+    def _signed_in(self, key: PersonKey, session_id: str, secret: str, done: Done) -> SignedIn:
+        """The user as the decision saw them: a role that was read before may be another one by now."""
         session: Session = done.states[streams.session(session_id)]
+        profile = profile_of(done.states[streams.user(session.user_id)], key)
         assert session.expires_at is not None, "an open session has an end"
         access = self._tokens.mint(user_id=profile.user_id, role=profile.role, session_id=session_id)
         return SignedIn(profile, access, f"{session_id}.{secret}", session.expires_at, done.position)
@@ -181,22 +189,23 @@ def _password_hash(user: User, key: PersonKey) -> str | None:
     return unseal_of(key, user.user_id, "password_hash", user.password_hash)
 
 
-def _new_session_id(now: datetime) -> str:
-    """The microsecond at which it begins, then chance: the events of a session do not say when it began."""
-    micros = (now - _EPOCH) // timedelta(microseconds=1)
-    return f"{micros:0{_TIME_DIGITS}x}{secrets.token_hex(10)}"
+def _new_secret(key: PersonKey, session_id: str) -> str:
+    chance = secrets.token_bytes(SECRET_BYTES)
+    return urlsafe_b64encode(chance + _mark(key, session_id, chance)).decode().rstrip("=")
 
 
-def _opened_at(session_id: str) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(session_id[:_TIME_DIGITS], 16))
+def _was_made_here(key: PersonKey, session_id: str, secret: str) -> bool:
+    raw = urlsafe_b64decode(secret + "=")
+    chance, mark = raw[:SECRET_BYTES], raw[SECRET_BYTES:]
+    return hmac.compare_digest(mark, _mark(key, session_id, chance))
 
 
-def _new_secret() -> str:
-    return secrets.token_urlsafe(SECRET_BYTES)
+def _mark(key: PersonKey, session_id: str, chance: bytes) -> bytes:
+    return bytes.fromhex(key.fingerprint(b"refresh " + session_id.encode() + chance))
 
 
 def _sha256(secret: str) -> str:
-    # 256 random bits need no slow hash: there is nothing to guess.
+    # 128 random bits need no slow hash: there is nothing to guess.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

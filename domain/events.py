@@ -56,6 +56,7 @@ EVENTS: Mapping[str, type[Any]] = {
     "LoggedOutElsewhere": user.LoggedOutElsewhere,
     "UserErased": user.UserErased,
     "EmailReleased": user.EmailReleased,
+    "SessionBegun": session.SessionBegun,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

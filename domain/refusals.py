@@ -5,6 +5,7 @@
       Clash         StockShort  AlreadyReturned  SaleDiffers  AlreadyPaid  OrderAlreadyClosed
                     GoodsUnavailable  EmailTaken  IdTaken  CartChanged  OrderUnderWay
                     OrderInHand  NothingOwed  AccountClosed  OwnRole
+                    PasswordOutdated
       Unfit         CartEmpty  TooManyLines  NoUnits  AmountTooLarge  StockTooLarge  WrongAmount  KeyReused
       Busy          Overloaded  Unavailable
 
@@ -129,6 +130,12 @@ class OwnRole(Clash):
     """Nobody changes their own role; another member of staff has to do it."""
 
     name = "own-role"
+
+
+class PasswordOutdated(Clash):
+    """The password was changed while it was being compared."""
+
+    name = "password-outdated"
 
 
 class IdTaken(Clash):

@@ -1,22 +1,28 @@
-"""Session: one log-in. Its refresh tokens rotate; one used twice ends the session (RFC 9700, 4.14.2)."""
+"""Session: one log-in. Its refresh tokens rotate; one used twice ends the session (RFC 9700, 4.14.2).
 
-from dataclasses import dataclass
+Its user's stream is read in the same decision, so what ends all sessions is either seen here or makes the
+commit fail. The order is that of the log; no clock decides.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.refusals import NoSuchSession
+from domain.refusals import NoSuchSession, PasswordOutdated
+from domain.user import User
 
 # state
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`refresh_digest`: hash of the one refresh token that is good now."""
+    """`refresh_digest`: hash of the one refresh token that is good now. `epoch`: the user's at its start."""
 
     user_id: int = 0
     refresh_digest: str = ""
     expires_at: datetime | None = None
     is_open: bool = False
+    epoch: int = 0
 
 
 NONE = Session()
@@ -27,8 +33,11 @@ NONE = Session()
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
+    """`password_hash`: that which the password was compared with, a while ago."""
+
     session_id: str
     user_id: int
+    password_hash: str
     refresh_digest: str
     expires_at: datetime
 
@@ -50,7 +59,17 @@ class EndSession:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionBegun:
+    user_id: int
+    refresh_digest: str
+    expires_at: datetime
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened:
+    """Recorded before there were epochs; SessionBegun is now."""
+
     user_id: int
     refresh_digest: str
     expires_at: datetime
@@ -66,28 +85,40 @@ class SessionEnded:
     reason: str
 
 
-SessionEvent = SessionOpened | SessionRotated | SessionEnded
+SessionEvent = SessionBegun | SessionOpened | SessionRotated | SessionEnded
 
 
 def evolve(session: Session, event: SessionEvent) -> Session:
     match event:
+        case SessionBegun(user_id, refresh_digest, expires_at, epoch):
+            return Session(user_id, refresh_digest, expires_at, is_open=True, epoch=epoch)
         case SessionOpened(user_id, refresh_digest, expires_at):
             return Session(user_id, refresh_digest, expires_at, is_open=True)
         case SessionRotated(refresh_digest):
-            return Session(session.user_id, refresh_digest, session.expires_at, session.is_open)
+            return replace(session, refresh_digest=refresh_digest)
         case SessionEnded():
-            return Session(session.user_id, "", session.expires_at, is_open=False)
+            return replace(session, refresh_digest="", is_open=False)
         case _:
             assert_never(event)
 
 
-def decide_open(command: OpenSession) -> SessionOpened:
-    return SessionOpened(command.user_id, command.refresh_digest, command.expires_at)
+def decide_open(user: User, command: OpenSession) -> SessionBegun:
+    """Raises PasswordOutdated when the password is another one by now, or the user is erased."""
+    if user.is_erased or user.password_hash != command.password_hash:
+        raise PasswordOutdated
+    return SessionBegun(command.user_id, command.refresh_digest, command.expires_at, user.epoch)
 
 
-def decide_rotate(session: Session, command: RotateSession) -> SessionRotated | SessionEnded:
+def is_alive(session: Session, session_id: str, user: User) -> bool:
+    """Whether neither the session nor all sessions of its user were ended."""
+    return session.is_open and not user.is_logged_out(session_id, session.epoch)
+
+
+def decide_rotate(session: Session, user: User, command: RotateSession) -> SessionRotated | SessionEnded:
     """SessionEnded when the token was used before: somebody else may hold it. Raises NoSuchSession."""
-    if not session.is_open or session.expires_at is None or command.at >= session.expires_at:
+    if not is_alive(session, command.session_id, user):
+        raise NoSuchSession
+    if session.expires_at is None or command.at >= session.expires_at:
         raise NoSuchSession
     if command.used_digest != session.refresh_digest:
         return SessionEnded("refresh-token-reused")

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import assert_never
 
-from domain.refusals import EmailTaken, IdTaken, NoSuchUser, OwnRole
+from domain.refusals import EmailTaken, IdTaken, NoSuchUser, OwnRole, PasswordOutdated
 
 # state
 
@@ -24,7 +24,7 @@ class Role(IntEnum):
 class User:
     """`password_hash`: an argon2id string, never the password.
 
-    Sessions and tokens begun up to `logged_out_at` are dead, all but those of `kept_session`.
+    `epoch`: how often all sessions were ended; those of an earlier one are dead, all but `kept_session`.
     """
 
     user_id: int = 0
@@ -33,14 +33,13 @@ class User:
     gender: str | None = None
     role: Role = Role.CUSTOMER
     password_hash: str = ""
-    logged_out_at: datetime | None = None
+    epoch: int = 0
     kept_session: str = ""
     is_erased: bool = False
 
-    def is_logged_out(self, session_id: str, at: datetime) -> bool:
-        """Whether what that session got at that moment is dead."""
-        ended = self.logged_out_at is not None and at <= self.logged_out_at
-        return self.is_erased or (ended and session_id != self.kept_session)
+    def is_logged_out(self, session_id: str, epoch: int) -> bool:
+        """Whether that session, begun in that epoch, is dead."""
+        return self.is_erased or (epoch < self.epoch and session_id != self.kept_session)
 
 
 UNKNOWN = User()
@@ -48,7 +47,10 @@ UNKNOWN = User()
 
 @dataclass(frozen=True, slots=True)
 class EmailClaim:
+    """`is_released`: it was somebody's, who is erased."""
+
     user_id: int = 0
+    is_released: bool = False
 
 
 UNCLAIMED = EmailClaim()
@@ -81,9 +83,10 @@ class ChangeProfile:
 
 @dataclass(frozen=True, slots=True)
 class ChangePassword:
-    """Ends every session begun up to `at` but `session_id`, which knew the password. May change more."""
+    """Ends every session but `session_id`, which knew the password of `known_hash`. May change more."""
 
     profile: ChangeProfile
+    known_hash: str
     password_hash: str
     session_id: str
     at: datetime
@@ -204,10 +207,10 @@ def evolve(user: User, event: UserEvent) -> User:
             return replace(user, password_hash=password_hash)
         case RoleGranted(role):
             return replace(user, role=Role(role))
-        case LoggedOutEverywhere(at):
-            return replace(user, logged_out_at=at, kept_session="")
-        case LoggedOutElsewhere(at, kept_session):
-            return replace(user, logged_out_at=at, kept_session=kept_session)
+        case LoggedOutEverywhere():
+            return replace(user, epoch=user.epoch + 1, kept_session="")
+        case LoggedOutElsewhere(_, kept_session):
+            return replace(user, epoch=user.epoch + 1, kept_session=kept_session)
         case UserErased():
             return User(user_id=user.user_id, role=user.role, is_erased=True)
         case _:
@@ -219,7 +222,7 @@ def evolve_claim(_claim: EmailClaim, event: EmailEvent) -> EmailClaim:
         case EmailClaimed(user_id):
             return EmailClaim(user_id)
         case EmailReleased():
-            return UNCLAIMED
+            return EmailClaim(is_released=True)
         case _:
             assert_never(event)
 
@@ -228,7 +231,7 @@ def decide_register(
     user: User, claim: EmailClaim, command: RegisterUser
 ) -> tuple[UserRegistered, EmailClaimed]:
     """Both in one commit. Raises EmailTaken, or IdTaken for an id in use."""
-    if claim != UNCLAIMED:
+    if claim.user_id:
         raise EmailTaken
     if user != UNKNOWN:
         raise IdTaken
@@ -254,7 +257,10 @@ def decide_profile(user: User, command: ChangeProfile) -> tuple[UserEvent, ...]:
 
 
 def decide_password(user: User, command: ChangePassword) -> tuple[UserEvent, ...]:
-    """Whoever else is signed in may be the reason for the change (ASVS 5.0, 7.4.3). Raises NoSuchUser."""
+    """Others signed in may be the reason (ASVS 5.0, 7.4.3). Raises NoSuchUser, PasswordOutdated."""
+    _must_be(user)
+    if user.password_hash != command.known_hash:
+        raise PasswordOutdated
     changed = decide_profile(user, command.profile)
     ended = LoggedOutElsewhere(command.at, command.session_id)
     return (*changed, PasswordChanged(command.password_hash), ended)

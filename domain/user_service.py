@@ -57,13 +57,23 @@ def _session_only(command: Any) -> tuple[str, ...]:
     return (streams.session(command.session_id),)
 
 
-def _decide_open(command: session.OpenSession, _states: States) -> Written:
-    return ((streams.session(command.session_id), session.decide_open(command)),)
+def _open_reads(command: session.OpenSession) -> tuple[str, ...]:
+    return (streams.session(command.session_id), streams.user(command.user_id))
+
+
+def _decide_open(command: session.OpenSession, states: States) -> Written:
+    name, user_name = _open_reads(command)
+    return ((name, session.decide_open(states[user_name], command)),)
+
+
+def _whose(command: session.RotateSession, states: States) -> tuple[str, ...]:
+    return (streams.user(states[streams.session(command.session_id)].user_id),)
 
 
 def _decide_rotate(command: session.RotateSession, states: States) -> Written:
     name = streams.session(command.session_id)
-    return ((name, session.decide_rotate(states[name], command)),)
+    (user_name,) = _whose(command, states)
+    return ((name, session.decide_rotate(states[name], states[user_name], command)),)
 
 
 def _decide_end(command: session.EndSession, states: States) -> Written:
@@ -85,8 +95,8 @@ USER = Service(
         user.GrantRole: Rule(_user_only, _decide_role),
         user.LogOutEverywhere: Rule(_user_only, _decide_log_out),
         user.EraseUser: Rule(_erase_reads, _decide_erase),
-        session.OpenSession: Rule(_session_only, _decide_open),
-        session.RotateSession: Rule(_session_only, _decide_rotate),
+        session.OpenSession: Rule(_open_reads, _decide_open),
+        session.RotateSession: Rule(_session_only, _decide_rotate, reads_then=_whose),
         session.EndSession: Rule(_session_only, _decide_end),
     },
 )

@@ -227,7 +227,7 @@ class Shop:
         email = f"user{user_id}@example.com"
         await self.personal.make_key(user_id)
         await self.users.submit(RegisterUser(user_id, email, email, "Ann", None, role, ""), cause)
-        opened = OpenSession(f"s{user_id}", user_id, "", self.now() + timedelta(days=30))
+        opened = OpenSession(f"s{user_id}", user_id, "", "", self.now() + timedelta(days=30))
         await self.users.submit(opened, cause)
         return self.tokens.mint(user_id=user_id, role=role, session_id=opened.session_id).token
 

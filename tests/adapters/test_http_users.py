@@ -1,5 +1,6 @@
 """Users and sessions over HTTP: nobody learns who exists, and what is ended is dead at once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -307,3 +308,90 @@ async def test_a_registration_that_is_refused_leaves_no_key(client: Client) -> N
     keys = dict(client.shop.keys.keys)
     assert (await client.call("POST", "/v1/users", ANN)).name == "email-taken"
     assert client.shop.keys.keys == keys
+
+
+# races: what ends all sessions, while one is begun or goes on
+
+
+async def test_a_log_in_with_a_password_that_changes_meanwhile_opens_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old password was right when it was compared, and the session would have lived on for weeks."""
+    own = await log_in(client)
+    compared, go_on = asyncio.Event(), asyncio.Event()
+    matches = client.shop.passwords.matches
+
+    async def slowly(*given: Any, **named: Any) -> bool:
+        good = await matches(*given, **named)
+        compared.set()
+        await go_on.wait()
+        return good
+
+    monkeypatch.setattr(client.shop.passwords, "matches", slowly)
+    late = asyncio.create_task(client.call("POST", "/v1/sessions", LOG_IN))
+    await compared.wait()
+    monkeypatch.setattr(client.shop.passwords, "matches", matches)
+    change = {"password": "another long one", "current_password": PASSWORD}
+    token = own["access_token"]
+    assert (await client.call("PATCH", "/v1/users/me", change, token=token)).status == 200
+    go_on.set()
+    answered = await late
+    assert (answered.status, answered.name) == (401, "bad-credentials")
+
+
+async def test_of_two_new_passwords_at_once_the_second_did_not_know_the_first(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await log_in(client)
+    other = (await client.call("POST", "/v1/sessions", LOG_IN)).json
+    both = asyncio.Barrier(2)
+    hash_of = client.shop.passwords.hash
+
+    async def together(password: str) -> str:
+        await both.wait()
+        return await hash_of(password)
+
+    monkeypatch.setattr(client.shop.passwords, "hash", together)
+
+    async def change(session: Any, new: str) -> int:
+        body = {"password": new, "current_password": PASSWORD}
+        return (await client.call("PATCH", "/v1/users/me", body, token=session["access_token"])).status
+
+    done = await asyncio.gather(change(one, "first new password"), change(other, "second new password"))
+    assert sorted(done) == [200, 401]
+
+
+@pytest.mark.parametrize("way", ["DELETE /v1/sessions?all=true", "PATCH /v1/users/me", "DELETE /v1/users/me"])
+async def test_nothing_that_a_refresh_gets_outlives_the_end_of_every_session(
+    client: Client, way: str
+) -> None:
+    """Many times at once, so that the end comes before, between and behind."""
+    session = await log_in(client)
+    own = (await client.call("POST", "/v1/sessions", LOG_IN)).json
+    got: list[str] = [session["access_token"]]
+
+    async def refreshing() -> None:
+        token = session["refresh_token"]
+        while True:
+            answered = await refresh(client, token)
+            if answered.status != 200:
+                return
+            got.append(answered.json["access_token"])
+            token = answered.json["refresh_token"]
+
+    busy = asyncio.create_task(refreshing())
+    await asyncio.sleep(0.05)
+    method, path = way.split()
+    body = {"password": "another long one", "current_password": PASSWORD} if method == "PATCH" else None
+    assert (await client.call(method, path, body, token=own["access_token"])).status in (200, 204)
+    await busy
+    assert len(got) > 3
+    assert not [token for token in got if await is_alive(client, token)]
+
+
+async def test_a_made_up_secret_ends_nobodys_session(client: Client) -> None:
+    session = await log_in(client)
+    session_id = session["refresh_token"].partition(".")[0]
+    assert (await refresh(client, f"{session_id}.{'A' * 43}")).status == 401
+    assert await is_alive(client, session["access_token"])
+    assert (await refresh(client, session["refresh_token"])).status == 200

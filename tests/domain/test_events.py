@@ -61,6 +61,7 @@ FIRST_NAMES = {
     "LoggedOutElsewhere",
     "UserErased",
     "EmailReleased",
+    "SessionBegun",
 }
 
 

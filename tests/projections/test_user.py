@@ -41,7 +41,7 @@ def test_a_changed_profile_is_shown() -> None:
 
 def test_a_changed_password_is_not_shown_but_its_time_is() -> None:
     later = START + timedelta(seconds=1)
-    changed = row_after(ChangePassword(ChangeProfile(7), "other", "s1", later))
+    changed = row_after(ChangePassword(ChangeProfile(7), REGISTER.password_hash, "other", "s1", later))
     assert changed == REGISTERED._replace(updated_at=later)
 
 

@@ -107,7 +107,8 @@ def _words(done: Erased) -> str:
     later = (
         ""
         if done.is_destroyed
-        else "; the read models are behind, so the api role destroys the key later, or this command run again"
+        else "; the read models are behind, so the api role destroys the key later, or this:"
+        f" tillroll user erase {done.user_id} --yes"
     )
     kept = "1 order is" if done.deliveries == 1 else f"{done.deliveries} orders are"
     left = f"; {kept} under way, with what delivery needs until the end" if done.deliveries else ""

@@ -118,11 +118,12 @@ class Eraser:
         await self._let_go()
 
     async def _swept(self, user_id: int) -> bool:
-        """A key that cannot be read must not stand in the way of other people's erasure."""
+        """A key that cannot be read opens nothing, so it goes as well, and stands in nobody's way."""
         try:
             return await self._finish(user_id)
         except CannotUnseal:
-            logger.exception("the key of erased user %d cannot be read; it stays until it can", user_id)
+            logger.exception("the key of erased user %d cannot be read and is deleted as it is", user_id)
+            await self._parts.personal.unmake_key(user_id)
             return True
 
     async def _finish(self, user_id: int) -> bool:

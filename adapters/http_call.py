@@ -88,10 +88,11 @@ class Call(Request):
         The request is named under its caller's own key: bodies hold personal data, and few possible ones
         could be tried until one fits. Nothing can be tried any more when that key is destroyed.
         """
-        key = self.headers.get(KEY_HEADER)
-        if key is None:
+        keys = self.headers.getlist(KEY_HEADER)
+        if not keys:
             return None
-        if not (1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+        key = keys[0]
+        if not (len(keys) == 1 and 1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
             raise BadHeader(header=KEY_HEADER, expected=f"1 to {MAX_KEY_CHARS} printable ASCII characters")
         digest = _digest(f"{self.caller.name}\n{key}".encode())
         request = f"{self.method}\n{self.url.path}\n".encode() + await self.body()

@@ -89,7 +89,7 @@ class _Exchange:
         except Exception:
             # The one place where a bug in answering a request ends; the caller learns an id, the log all.
             incident = uuid.uuid4().hex
-            logger.exception("%s %s failed, id %s", self._scope["method"], self._scope["path"], incident)
+            logger.exception("%s %s failed, id %s", _method(self._scope), _template(self._scope), incident)
             if self.status:
                 raise
             await self._answer(Internal(id=incident))

@@ -29,6 +29,7 @@ from adapters.open_orders import TooManyOpenOrders
 from adapters.paseto_tokens import TokenRefused
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_queries import ReadsUnavailable
+from adapters.sealing import CannotUnseal
 from adapters.user_attempts import TooManyAttempts
 from adapters.user_passwords import BadCredentials
 from domain.refusals import Absent, Busy, Clash, Refusal, Unavailable, Unfit
@@ -212,6 +213,11 @@ async def _database_away(_request: Request, error: Exception) -> Response:
     return problem(Unavailable())
 
 
+async def _cannot_unseal(_request: Request, error: Exception) -> Response:
+    logger.error("personal data cannot be read: %s", error)
+    return problem(Unavailable())
+
+
 async def _log_unreadable(_request: Request, error: Exception) -> Response:
     logger.warning("a log could not be read: %s", error)
     return problem(Unavailable())
@@ -249,4 +255,5 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _framework_said_no)
     app.add_exception_handler(ReadsUnavailable, _database_away)
     app.add_exception_handler(psycopg.OperationalError, _database_away)
+    app.add_exception_handler(CannotUnseal, _cannot_unseal)
     app.add_exception_handler(LogUnreadable, _log_unreadable)

@@ -5,14 +5,18 @@ person's key is kept beside the user log (`KeyStore`), wrapped; when it is gone,
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from adapters.sealing import PersonKey, Wrapping, is_sealed, new_key
 from domain import streams
 from domain.order import Contact
+from domain.refusals import Busy
 from domain.user import Role, User
+
+WRAP_TRIES: Final = 3
+"""Each with the key file as it is then."""
 
 MAX_KEYS: Final = 50_000
 """Persons' keys in memory; those not used for longest go first."""
@@ -22,8 +26,14 @@ CONTACT_FIELDS: Final = ("address", "signer_name", "signer_mobile", "post")
 Item = dict[str, Any]
 
 
+class WrappedTooLate(Busy):
+    """The key that wraps was replaced at this moment; try again."""
+
+    name = "unavailable"
+
+
 class KeyStore(Protocol):
-    """Where wrapped keys are kept. Whatever fails raises psycopg.Error."""
+    """Where wrapped keys are kept. Whatever fails raises psycopg.Error; what is stored, WrappedTooLate."""
 
     async def make(self, user_id: int, wrapped: str) -> None: ...
 
@@ -55,19 +65,21 @@ class PersonalData:
         self._wrapping = wrapping
         self._keys: OrderedDict[int, PersonKey] = OrderedDict()
         # Erased since this process began to listen; those before, the store does not give out.
-        self._erased: set[int] = set()
+        self._erased: OrderedDict[int, None] = OrderedDict()
+        self.hears_all: Callable[[], bool] = lambda: True
 
     # keys
 
     async def make_key(self, user_id: int) -> PersonKey:
         """The key of somebody new, kept before anything is sealed with it."""
         key = PersonKey(new_key())
-        await self._store.make(user_id, self._wrapping.wrap(streams.user(user_id), key.key))
+        about = streams.user(user_id)
+        await self._stored(lambda: self._store.make(user_id, self._wrapping.wrap(about, key.key)))
         self._remember(user_id, key)
         return key
 
     async def unmake_key(self, user_id: int) -> None:
-        """Of somebody who was not registered after all, so nothing is sealed with it."""
+        """Of somebody who was not registered after all, or erased: deletes it and looks at nothing."""
         self._keys.pop(user_id, None)
         await self._store.destroy(user_id, {})
 
@@ -76,9 +88,12 @@ class PersonalData:
         return (await self.keys_of([user_id])).get(user_id)
 
     async def keys_of(self, user_ids: Collection[int]) -> dict[int, PersonKey]:
-        known = {user_id: self._keys[user_id] for user_id in user_ids if user_id in self._keys}
+        """Those in memory count only while erasures in other processes are heard of here."""
+        kept = self._keys if self.hears_all() else {}
+        known = {user_id: kept[user_id] for user_id in user_ids if user_id in kept}
         unknown = [user_id for user_id in user_ids if user_id not in known]
-        return known | await self.fresh_keys_of(unknown) if unknown else known
+        found = known | await self.fresh_keys_of(unknown) if unknown else known
+        return {user_id: key for user_id, key in found.items() if user_id not in self._erased}
 
     async def fresh_keys_of(self, user_ids: Collection[int]) -> dict[int, PersonKey]:
         """As stored, so that a known user takes as long as one that nobody knows."""
@@ -93,17 +108,33 @@ class PersonalData:
         found = await self._store.wrapped([user_id], erased=True)
         if user_id in found:
             key = self._unwrapped(streams.user(user_id), found[user_id])
-            keep = {
-                order_id: self._wrapping.wrap(streams.order(order_id), key.for_order(order_id).key)
-                for order_id in deliverable
-            }
-            await self._store.destroy(user_id, keep)
+            orders = list(deliverable)
+            await self._stored(lambda: self._store.destroy(user_id, self._order_keys(key, orders)))
         self.forget(user_id)
 
     def forget(self, user_id: int) -> None:
         """The user is erased: whatever is kept of the key elsewhere is of no use here any more."""
         self._keys.pop(user_id, None)
-        self._erased.add(user_id)
+        self._erased[user_id] = None
+        if len(self._erased) > MAX_KEYS:
+            self._erased.popitem(last=False)
+
+    async def _stored(self, store: Callable[[], Awaitable[None]]) -> None:
+        """Wrapped again by `store` each time, with the key file as it is then. Raises WrappedTooLate."""
+        for left in reversed(range(WRAP_TRIES)):
+            try:
+                await store()
+                return
+            except WrappedTooLate:
+                if not left:
+                    raise
+
+    def _order_keys(self, key: PersonKey, order_ids: Iterable[str]) -> dict[str, str]:
+        """Each wrapped on its own."""
+        return {
+            order_id: self._wrapping.wrap(streams.order(order_id), key.for_order(order_id).key)
+            for order_id in order_ids
+        }
 
     def _remember(self, user_id: int, key: PersonKey) -> None:
         if user_id not in self._erased:

@@ -6,7 +6,6 @@ that wrapped it is nowhere any more, such a backup says nothing about the person
 May be stopped anywhere and run again: whatever the file says is still to be done is done.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,14 +13,13 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection, sql
 
+from adapters import private_file
 from adapters.paseto_key import KeyFileError
 from adapters.pii_key_file import PiiKeys, read_pii_keys, write_pii_keys
 from adapters.sealing import Wrapping, new_key, wrapping_name
 from domain import streams
 
 BATCH: Final = 1_000
-LATE_S: Final = 2.0
-"""A process that read the file just before it changed has stored what it wrapped by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +76,28 @@ def drop_old_keys(path: Path, dsn: str) -> int:
 
 def rotate(path: Path, dsn: str) -> tuple[str, int]:
     """All of it: the new key's name, and how many keys it wraps. Raises what the steps raise."""
-    name = add_wrapping_key(path)
-    count = wrap_anew(path, dsn)
-    time.sleep(LATE_S)
-    count += wrap_anew(path, dsn)
-    drop_old_keys(path, dsn)
-    return name, count
+    try:
+        with private_file.folder_locked(path):
+            name = add_wrapping_key(path)
+            # Once before the database is told: a file that does not fit is found out here, and blocks nobody.
+            count = wrap_anew(path, dsn)
+            require(name, dsn)
+            count += wrap_anew(path, dsn)
+            drop_old_keys(path, dsn)
+            return name, count
+    except BlockingIOError:
+        raise KeyFileError(f"{path}: another rotation is under way") from None
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from error
+
+
+def require(name: str, dsn: str) -> None:
+    """From here on the database takes keys that this one has wrapped, and no others.
+
+    Ends when everybody who was storing one has stored it. Raises psycopg.Error.
+    """
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute('UPDATE "user".wrapping SET name = %s', (name,))
 
 
 def _wrap_table(conn: Connection[Any], wrapping: Wrapping, kept: _Kept) -> int:

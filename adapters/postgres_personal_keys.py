@@ -7,6 +7,8 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.personal_data import WrappedTooLate
+from adapters.sealing import wrapped_by
 from domain import streams
 
 SCAN_EVENTS: Final = 50_000
@@ -32,7 +34,8 @@ class PostgresPersonalKeys:
         self._pool = pool
 
     async def make(self, user_id: int, wrapped: str) -> None:
-        await self._do(_MAKE, {"user_id": user_id, "wrapped": wrapped})
+        params = {"user_id": user_id, "wrapped": wrapped, "name": wrapped_by(wrapped)}
+        await self._must_be_current(_MAKE, params)
 
     async def wrapped(self, user_ids: Collection[int], *, erased: bool = False) -> dict[int, str]:
         found = await self._rows(_WRAPPED, {"user_ids": list(user_ids), "erased": erased})
@@ -50,7 +53,8 @@ class PostgresPersonalKeys:
     async def destroy(self, user_id: int, keep: Mapping[str, str]) -> None:
         """Safe to run twice, and two at once: whoever deletes the key keeps the others."""
         params = {"user_id": user_id, "order_ids": [int(n) for n in keep], "wrapped": list(keep.values())}
-        await self._do(_DESTROY, params)
+        name = wrapped_by(next(iter(keep.values()))) if keep else ""
+        await self._must_be_current(_DESTROY, {**params, "name": name})
 
     async def next_erasures(self) -> Erasures:
         (row,) = await self._rows(_NEXT_ERASURES, {"scan": SCAN_EVENTS})
@@ -73,6 +77,12 @@ class PostgresPersonalKeys:
     async def let_go(self, order_ids: Collection[str]) -> None:
         await self._do(_LET_GO, {"order_ids": [int(order_id) for order_id in order_ids]})
 
+    async def _must_be_current(self, statement: str, params: Mapping[str, Any]) -> None:
+        """Raises WrappedTooLate when the key that has wrapped is not the one any more; nothing is stored."""
+        ((is_current,),) = await self._rows(statement, params)
+        if not is_current:
+            raise WrappedTooLate
+
     async def _do(self, statement: str, params: Mapping[str, Any]) -> None:
         async with self._pool.connection() as conn:
             await conn.execute(statement, params)
@@ -82,7 +92,14 @@ class PostgresPersonalKeys:
             return await (await conn.execute(statement, params)).fetchall()
 
 
-_MAKE: Final = 'INSERT INTO "user".personal_keys (user_id, wrapped) VALUES (%(user_id)s, %(wrapped)s)'
+_MAKE: Final = """
+    WITH current AS (SELECT name IN ('', %(name)s) AS is_current FROM "user".wrapping FOR SHARE),
+    made AS (
+        INSERT INTO "user".personal_keys (user_id, wrapped)
+        SELECT %(user_id)s, %(wrapped)s FROM current WHERE is_current
+    )
+    SELECT is_current FROM current
+"""
 
 _NEWEST: Final = 'SELECT user_id, wrapped FROM "user".personal_keys ORDER BY user_id DESC LIMIT 1'
 
@@ -97,10 +114,19 @@ _WRAPPED: Final = """
 _KEPT: Final = 'SELECT order_id, wrapped FROM "user".kept_keys WHERE order_id = ANY(%(order_ids)s::bigint[])'
 
 _DESTROY: Final = """
-    WITH gone AS (DELETE FROM "user".personal_keys WHERE user_id = %(user_id)s RETURNING user_id)
-    INSERT INTO "user".kept_keys (order_id, user_id, wrapped)
-    SELECT k.order_id, gone.user_id, k.wrapped
-    FROM gone, unnest(%(order_ids)s::bigint[], %(wrapped)s::text[]) AS k(order_id, wrapped)
+    WITH current AS (
+        SELECT name IN ('', %(name)s) OR %(name)s = '' AS is_current FROM "user".wrapping FOR SHARE
+    ),
+    gone AS (
+        DELETE FROM "user".personal_keys WHERE user_id = %(user_id)s AND (SELECT is_current FROM current)
+        RETURNING user_id
+    ),
+    kept AS (
+        INSERT INTO "user".kept_keys (order_id, user_id, wrapped)
+        SELECT k.order_id, gone.user_id, k.wrapped
+        FROM gone, unnest(%(order_ids)s::bigint[], %(wrapped)s::text[]) AS k(order_id, wrapped)
+    )
+    SELECT is_current FROM current
 """
 
 _NEXT_ERASURES: Final = """

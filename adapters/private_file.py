@@ -1,7 +1,10 @@
 """Files of secrets: mode 600, written whole or not at all, never overwritten by two who make one at once."""
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +14,7 @@ MODE: Final = 0o600
 
 def make_once(path: Path, text: str) -> None:
     """Makes the file unless it is there: linked once it is whole, so nobody reads half. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = _draft_of(path)
     try:
         _write(draft, text)
@@ -37,6 +40,20 @@ def replace(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+@contextmanager
+def folder_locked(path: Path) -> Iterator[None]:
+    """One at a time: the folder is locked, because the file is another one after it was replaced.
+
+    Raises OSError, BlockingIOError when somebody else has it.
+    """
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _draft_of(path: Path) -> Path:

@@ -105,7 +105,7 @@ class Wrapping:
 
     def unwrap(self, about: str, wrapped: str) -> bytes:
         """Raises CannotUnseal, also when the key that wrapped it is in no key file of ours."""
-        name, _, text = wrapped.partition(".")
+        name, text = wrapped_by(wrapped), wrapped.partition(".")[2]
         if name not in self._keys:
             self._look_again()
         box = self._keys.get(name)
@@ -121,7 +121,7 @@ class Wrapping:
 
     def is_current(self, wrapped: str) -> bool:
         """Whether the key that wraps now has wrapped this."""
-        return wrapped.partition(".")[0] == self.current
+        return wrapped_by(wrapped) == self.current
 
     @property
     def current(self) -> str:
@@ -131,6 +131,11 @@ class Wrapping:
     def _look_again(self) -> None:
         if self._reload is not None:
             self._keys = _named(self._reload())
+
+
+def wrapped_by(wrapped: str) -> str:
+    """The name of the key that has wrapped this."""
+    return wrapped.partition(".")[0]
 
 
 def wrapping_name(key: bytes) -> str:

@@ -19,6 +19,7 @@ from domain.user import (
     UNKNOWN,
     ChangePassword,
     ChangeProfile,
+    EmailClaim,
     EraseUser,
     GrantRole,
     LogOutEverywhere,
@@ -29,13 +30,21 @@ from domain.user import (
 from orchestrator.ledger import Done, Ledger
 
 
+def _nothing(_email: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class DeskTerms:
-    """`email_key`: names email streams by keyed hash; losing it means nobody can log in."""
+    """`email_key`: names email streams by keyed hash; losing it means nobody can log in.
+
+    `on_erased` is told the address of somebody erased, to forget it wherever else it is.
+    """
 
     email_key: bytes
     clock: Callable[[], datetime]
     new_command_id: Callable[[], str]
+    on_erased: Callable[[str], None] = _nothing
 
     def cause(self, caller: str) -> Cause:
         return Cause(self.new_command_id(), caller, "", self.clock())
@@ -103,6 +112,12 @@ class UserDesk:
             raise
         return _seen(user_id, key, done)
 
+    async def was_erased(self, email: str) -> bool:
+        """Whether this address was somebody's who is erased, and nobody's since."""
+        name = streams.email(self._terms.digest(email))
+        claim: EmailClaim = (await self._users.read(name))[name]
+        return claim.is_released
+
     async def find(self, email: str) -> int:
         """Whose address this is. Raises NoSuchUser."""
         name = streams.email(self._terms.digest(email))
@@ -166,6 +181,7 @@ class UserDesk:
         email = "" if user.is_erased or key is None else unseal_of(key, user_id, "email", user.email)
         done = await self._submit(EraseUser(user_id, self._terms.digest(email)), by)
         self._personal.forget(user_id)
+        self._terms.on_erased(email)
         return done.position
 
     async def _sealed(self, change: ChangeProfile) -> tuple[PersonKey, ChangeProfile]:

@@ -35,7 +35,8 @@ class Erased:
 async def erase(settings: Settings, who: str, *, by: str) -> Erased:
     """`who`: a user id or an email address. `by`: the caller's name in the log.
 
-    Safe to run twice. Raises NoSuchUser, CannotStart, KeyFileError, psycopg.Error, Busy.
+    Safe to run twice by id; an address may be somebody else's by then. Raises NoSuchUser, CannotStart,
+    KeyFileError, psycopg.Error, Busy.
     """
     async with _open(settings) as (people, queries, stack):
         orders = open_ledger(settings, stack, ORDER)

@@ -85,7 +85,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     follower = Follower(plant.dsn(USER.log), sessions)
     plant.stack.callback(follower.close)
     await follower.begin()
-    sessions.hears_all = follower.hears_all
+    sessions.hears_all = people.personal.hears_all = follower.hears_all
     plant.tasks += [follower.run(), eraser.run()]
     app = FastLane(create_app(parts, [plant.numbers.registry]))
     plant.tasks.append(serve_http(app, sock, trusted_proxies=settings.proxies))

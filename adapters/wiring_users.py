@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from adapters.postgres_personal_keys import PostgresPersonalKeys
 from adapters.postgres_queries import Queries, read_pool
 from adapters.sealing import CannotUnseal, Wrapping
 from adapters.settings import Settings
+from adapters.staff_files import forget_staff
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.user_passwords import PasswordCheck
 from adapters.user_sessions import SessionParts, Sessions
@@ -63,7 +65,7 @@ async def open_people(settings: Settings, stack: AsyncExitStack, users: Ledger) 
     stack.callback(passwords.close)
     refused = refused_passwords(settings.password_blocklist)
     check = PasswordCheck(passwords, PostgresAttempts(pool, utc_now), known.email, refused)
-    terms = DeskTerms(known.email, utc_now, new_command_id)
+    terms = DeskTerms(known.email, utc_now, new_command_id, partial(forget_staff, settings.data))
     desk = UserDesk(users, personal, check, terms)
     return People(users, pool, keys, personal, check, terms, desk)
 

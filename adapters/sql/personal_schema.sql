@@ -15,6 +15,14 @@ CREATE TABLE IF NOT EXISTS {schema}.kept_keys (
     kept_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Which key of the key file wraps now; '' before the first rotation. Whoever stores a wrapped key holds this row
+-- meanwhile, so a rotation that has changed it has no key wrapped with the old one behind its back.
+CREATE TABLE IF NOT EXISTS {schema}.wrapping (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    name text NOT NULL
+);
+INSERT INTO {schema}.wrapping (name) VALUES ('') ON CONFLICT DO NOTHING;
+
 -- Up to where in the user log every erasure has been carried out.
 CREATE TABLE IF NOT EXISTS {schema}.erasures (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from adapters import cli_keys, pii_rotation, token_rotation
+from adapters import cli_keys, token_rotation
 from adapters.cli import main
 from adapters.paseto_key import KeyFileError, generate
 from adapters.paseto_tokens import TokenRefused, Tokens
@@ -191,7 +191,6 @@ def test_a_rename_that_fails_leaves_no_key_behind(path: Path, monkeypatch: pytes
 def test_the_key_that_wraps_is_replaced(
     path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pii_rotation, "LATE_S", 0.0)
     monkeypatch.setenv("TILLROLL_USER_DSN", fresh_database)
     migrate_log(fresh_database, "user")
     wrapping = Wrapping(pii_keys(load_settings()).wrapping)

@@ -1,6 +1,7 @@
 """Orders over HTTP: placed once, refused with reasons, paid, cancelled, and seen by nobody else."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -262,3 +263,14 @@ async def test_the_largest_order_is_placed(client: Client) -> None:
 
 def _create(client: Client, goods_id: int) -> tuple[Any, Any]:
     return CreateGoods(goods_id, f"Goods {goods_id}", 1), Cause(f"c{goods_id}", "test", "", client.shop.now())
+
+
+async def test_two_idempotency_keys_are_none(client: Client) -> None:
+    """Whoever stands in between may go by the other one."""
+    token = await client.user()
+    headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    async with client.http.post(
+        client.base + "/v1/orders", data=json.dumps(CONTACT), headers=[*headers, *keys]
+    ) as answered:
+        assert (answered.status, (await answered.json())["type"]) == (400, "urn:tillroll:bad-header")

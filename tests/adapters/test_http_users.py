@@ -384,7 +384,8 @@ async def test_nothing_that_a_refresh_gets_outlives_the_end_of_every_session(
     method, path = way.split()
     body = {"password": "another long one", "current_password": PASSWORD} if method == "PATCH" else None
     assert (await client.call(method, path, body, token=own["access_token"])).status in (200, 204)
-    await busy
+    async with asyncio.timeout(10):
+        await busy
     assert len(got) > 3
     assert not [token for token in got if await is_alive(client, token)]
 

@@ -1,6 +1,7 @@
 """A new key for wrapping: stopped anywhere it is finished by the next run, and nobody's data is lost."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -8,9 +9,13 @@ import pytest
 
 from adapters import pii_rotation
 from adapters.paseto_key import KeyFileError
+from adapters.personal_data import PersonalData, WrappedTooLate
 from adapters.pii_key_file import PiiKeys, read_pii_keys, write_pii_keys
 from adapters.pii_rotation import add_wrapping_key, drop_old_keys, rotate, wrap_anew
 from adapters.postgres_migrate import migrate_log
+from adapters.postgres_personal_keys import PostgresPersonalKeys
+from adapters.postgres_queries import read_pool
+from adapters.private_file import folder_locked
 from adapters.sealing import CannotUnseal, PersonKey, Wrapping
 
 ROOT = "5a" * 32
@@ -18,7 +23,6 @@ ROOT = "5a" * 32
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pii_rotation, "LATE_S", 0.0)
     monkeypatch.setattr(pii_rotation, "BATCH", 3)
 
 
@@ -141,6 +145,45 @@ def test_a_key_destroyed_meanwhile_does_not_come_back(
     _, count = rotate(path, rows.dsn)
     assert count == 8
     assert "user-2" not in rows.now()
+
+
+async def test_a_registration_that_stands_still_meanwhile_wraps_again(rows: Rows, path: Path) -> None:
+    """It wrapped with the old key and has not stored it yet: with two seconds' wait its key was lost."""
+    running = Wrapping(read_pii_keys(path).wrapping, lambda: read_pii_keys(path).wrapping)
+    async with read_pool(rows.dsn, max_size=2) as pool:
+        store = PostgresPersonalKeys(pool)
+        late = running.wrap("user-10", b"x" * 32)
+        rotate(path, rows.dsn)
+        with pytest.raises(WrappedTooLate):
+            await store.make(10, late)
+        with pytest.raises(WrappedTooLate):
+            await store.destroy(1, {"11": late})
+        assert "user-1" in rows.now()
+        personal = PersonalData(store, running)
+        key = await personal.make_key(10)
+        await personal.destroy(1, ["11"])
+    assert rows.opened()["user-10"] == key.key
+    assert {"user-1", "order-11"} & rows.now().keys() == {"order-11"}
+
+
+def test_a_rotation_waits_for_whoever_is_storing_a_key(rows: Rows, path: Path) -> None:
+    wrapping = Wrapping(read_pii_keys(path).wrapping)
+    with psycopg.connect(rows.dsn) as storing, ThreadPoolExecutor(1) as pool:
+        storing.execute('SELECT name FROM "user".wrapping FOR SHARE')
+        insert = 'INSERT INTO "user".personal_keys (user_id, wrapped) VALUES (10, %s)'
+        storing.execute(insert, (wrapping.wrap("user-10", b"x" * 32),))
+        rotating = pool.submit(rotate, path, rows.dsn)
+        with pytest.raises(TimeoutError):
+            rotating.result(0.5)
+        storing.commit()
+        rotating.result(10)
+    assert rows.opened()["user-10"] == b"x" * 32
+
+
+def test_of_two_rotations_one_is_told(rows: Rows, path: Path) -> None:
+    with folder_locked(path), pytest.raises(KeyFileError, match="another rotation is under way"):
+        rotate(path, rows.dsn)
+    assert rows.now() == rows.first
 
 
 def test_a_running_process_follows(rows: Rows, path: Path) -> None:

@@ -31,6 +31,9 @@ PARCEL = {
 GOODS = "Planted teapot"
 """Not personal: it is in the log to stay, and shows that the search finds what is there."""
 
+STAFF_EMAIL, STAFF_PASSWORD = "boss@shop.example", "open sesame, please"
+"""Of the shop that the fixtures start."""
+
 ERASED_WITHIN_S = 20.0
 
 
@@ -153,3 +156,22 @@ async def becomes_unknown(shop: Any, order_id: str) -> None:
     while await address_of(shop, order_id) is not None:
         assert time.monotonic() < ends_at, "the key of an order that has ended is still there"
         await asyncio.sleep(0.2)
+
+
+async def test_staff_who_are_erased_do_not_come_back_with_the_next_start(up: Any, shop_at: Any) -> None:
+    """Their address and password still stand in the settings of whoever starts the shop."""
+    url = up.start()
+    async with aiohttp.ClientSession() as session:
+        shop = shop_at(session, url)
+        await shop.open()
+        assert (up.data / "staff-email").exists()
+        assert (await shop.staff.call("DELETE", "/v1/users/me"))[0] == 204
+        assert found_in([STAFF_EMAIL], files(up.data)) == {}
+    assert up.end() == 0
+    url = up.start()
+    async with aiohttp.ClientSession() as session:
+        again = shop_at(session, url)
+        login = {"email": STAFF_EMAIL, "password": STAFF_PASSWORD}
+        assert (await again.anybody.call("POST", "/v1/sessions", login))[0] == 401
+    assert found_in([STAFF_EMAIL], files(up.data)) == {}
+    assert up.end() == 0

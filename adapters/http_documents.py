@@ -48,8 +48,9 @@ PREFER_PARAMETER: Final = {
     "name": "Prefer",
     "in": "header",
     "required": False,
-    "description": "`wait=N`: seconds to wait for the outcome, 0 to 30; 5 without it (RFC 7240).",
-    "schema": {"type": "string", "pattern": "^wait=(?:[0-9]|[12][0-9]|30)$"},
+    "description": "`wait=N`: seconds to wait for the outcome, 0 to 30; 5 without it (RFC 7240). Other "
+    "preferences are ignored.",
+    "schema": {"type": "string"},
     "example": "wait=10",
 }
 AFTER_PARAMETER: Final = {

@@ -13,7 +13,7 @@ from domain.saga import Saga
 DEFAULT_WAIT_S: Final = 5.0
 MAX_WAIT_S: Final = 30
 
-_WAIT = re.compile(r"wait\s*=\s*([^;\s]*)", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|,)[ \t]*wait[ \t]*=[ \t]*([^;,]*)", re.IGNORECASE)
 
 
 def order_as_placed(placed: Placed) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def preferred_wait_s(prefer: str | None) -> float:
     found = _WAIT.search(prefer or "")
     if found is None:
         return DEFAULT_WAIT_S
-    if not re.fullmatch(r"[0-9]{1,2}", found[1]) or int(found[1]) > MAX_WAIT_S:
+    wait = found[1].rstrip(" \t")
+    if not re.fullmatch(r"[0-9]{1,2}", wait) or int(wait) > MAX_WAIT_S:
         raise BadHeader(header="Prefer", expected=f"wait=N, N from 0 to {MAX_WAIT_S} seconds")
-    return float(found[1])
+    return float(wait)

@@ -156,6 +156,14 @@ async def test_a_wait_that_is_none_is_refused(client: Client, prefer: str) -> No
     assert (refused.status, refused.name, refused.json["header"]) == (400, "bad-header", "Prefer")
 
 
+@pytest.mark.parametrize(
+    "prefer", ["", "await=31", "respond-async", "wait=1,respond-async", "x=1, Wait = 2 ;y"]
+)
+async def test_other_preferences_are_ignored(client: Client, prefer: str) -> None:
+    answered = await client.call("POST", "/v1/orders", CONTACT, token=await client.user(), Prefer=prefer)
+    assert (answered.status, answered.name) == (422, "cart-empty")
+
+
 async def test_an_order_cancelled_while_it_is_sold_is_closed(client: Client) -> None:
     staff, customer = await client.user(Role.STAFF), await client.user()
     mug = await client.goods(staff, stock=5)

@@ -21,7 +21,6 @@ class Furniture:
 
     goods: list[int] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
-    users: list[int] = field(default_factory=list)
 
 
 def furnish(wire: Wire, boss: dict[str, str], customer: Person) -> Furniture:
@@ -35,7 +34,6 @@ def furnish(wire: Wire, boss: dict[str, str], customer: Person) -> Furniture:
     stranger = Person(wire, boss, ROLES["customer"])
     for buyer in (customer, stranger):
         _buy(wire, staff, buyer, done)
-        done.users.append(buyer.user_id)
     return done
 
 
@@ -50,15 +48,16 @@ def _buy(wire: Wire, staff: Person, buyer: Person, done: Furniture) -> None:
             _must(wire, staff, "POST", f"{path}/payment", paid)
         elif becomes == "cancelled":
             _must(wire, buyer, "POST", f"{path}/cancel")
-    _fill_cart(wire, buyer, done.goods[:3])
+    fill_cart(wire, buyer, done.goods[:3])
 
 
 def _order(wire: Wire, buyer: Person, goods: list[int]) -> Any:
-    _fill_cart(wire, buyer, goods)
+    fill_cart(wire, buyer, goods)
     return _must(wire, buyer, "POST", "/v1/orders", PARCEL)
 
 
-def _fill_cart(wire: Wire, buyer: Person, goods: list[int]) -> None:
+def fill_cart(wire: Wire, buyer: Person, goods: list[int]) -> None:
+    """One of each replaces what was in it."""
     items = [{"goods_id": goods_id, "nums": 1} for goods_id in goods]
     _must(wire, buyer, "PUT", "/v1/cart", {"items": items})
 

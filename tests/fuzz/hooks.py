@@ -8,19 +8,24 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import schemathesis
+from schemathesis.generation.meta import TestPhase
 
+from tests.fuzz.furnish import fill_cart
 from tests.fuzz.people import ANYBODY, ROLES, Person, Wire
+from tests.fuzz.real_ids import RealIds
 
-URL = os.environ["FUZZ_URL"]
-CALLER = os.environ["FUZZ_CALLER"]
-BOSS: dict[str, str] = json.loads(os.environ["FUZZ_BOSS"])
-COUNTS = Path(os.environ["FUZZ_COUNTS"])
+SHOP: Final = json.loads(os.environ["FUZZ_SHOP"])
+CALLER: Final = os.environ["FUZZ_CALLER"]
+COUNTS: Final = Path(os.environ["FUZZ_COUNTS"])
+ENDS_SESSIONS: Final = ("DELETE /v1/sessions", "DELETE /v1/users/me", "PATCH /v1/users/me")
 
 counted: Counter[str] = Counter()
-person = None if CALLER == ANYBODY else Person(Wire(URL), BOSS, ROLES[CALLER])
+wire = Wire(SHOP["url"])
+person = None if CALLER == ANYBODY else Person(wire, SHOP["boss"], ROLES[CALLER])
+real = RealIds(SHOP["goods"], SHOP["orders"])
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -54,13 +59,35 @@ def _whole(value: Any) -> Any:
 
 
 @schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Histories name what they made themselves; and the real goods must outlast the deletions."""
+    route = case.operation.label
+    if route == "DELETE /v1/goods/{goods_id}" or case.meta.phase.name is TestPhase.STATEFUL:
+        return
+    if route == "POST /v1/orders" and person is not None and person.role == ROLES["customer"]:
+        # An order empties the cart, so each needs another.
+        fill_cart(wire, person, real.goods[:2])
+    case.path_parameters = real.within(case.path_parameters)
+    case.body = real.within(case.body)
+    if case.headers and "Tillroll-After" in case.headers:
+        case.headers["Tillroll-After"] = real.after(case.headers["Tillroll-After"])
+
+
+@schemathesis.hook
 def after_call(_context: Any, case: Any, response: Any) -> None:
-    counted[f"{response.status_code} {case.operation.label}"] += 1
+    route = case.operation.label
+    counted[f"{response.status_code} {route}"] += 1
     if response.status_code == 503 and b"urn:tillroll:behind" not in response.content:
-        counted[f"UNEXPECTED 503 {case.operation.label}: {response.content!r}"] += 1
-    ended = case.operation.label in ("DELETE /v1/sessions", "DELETE /v1/users/me", "PATCH /v1/users/me")
-    if person is not None and (ended or response.status_code == 401):
+        counted[f"UNEXPECTED 503 {route}: {response.content!r}"] += 1
+    _learn(route, response)
+    if person is not None and (route in ENDS_SESSIONS or response.status_code == 401):
         person.lose()
+
+
+def _learn(route: str, response: Any) -> None:
+    real.position = response.headers.get("tillroll-position", [real.position])[0]
+    if (route, response.status_code) == ("POST /v1/orders", 201):
+        real.orders.append(json.loads(response.content)["order_id"])
 
 
 @atexit.register

@@ -11,14 +11,14 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from adapters.settings import load_settings
 from adapters.site import Site, fresh_site
-from tests.fuzz.furnish import furnish
+from tests.fuzz.furnish import Furniture, furnish
 from tests.fuzz.people import CALLERS, ROLES, Person, Wire
 
 HERE: Final = Path(__file__).parent
@@ -39,22 +39,28 @@ class Round:
     answers: Counter[str]
 
 
-def one_round(
-    url: str, boss: dict[str, str], caller: str, *, seed: int, examples: int, phases: str = PHASES
-) -> Round:
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """One that runs. `boss`: how its staff sign in."""
+
+    url: str
+    boss: dict[str, str]
+    furniture: Furniture
+
+
+def one_round(shop: Shop, caller: str, *, seed: int, examples: int, phases: str = PHASES) -> Round:
     """`examples`: made for each route, at most. Ends when every phase has."""
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts.json"
         told = {
-            "FUZZ_URL": url,
+            "FUZZ_SHOP": json.dumps({"url": shop.url, "boss": shop.boss, **asdict(shop.furniture)}),
             "FUZZ_CALLER": caller,
-            "FUZZ_BOSS": json.dumps(boss),
             "FUZZ_COUNTS": str(counts),
             "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
             "PYTHONPATH": str(ROOT),
         }
         ended = subprocess.run(
-            _command(url, seed, examples, phases),
+            _command(shop.url, seed, examples, phases),
             env={**os.environ, **told},
             cwd=folder,
             capture_output=True,
@@ -76,26 +82,23 @@ def _command(url: str, seed: int, examples: int, phases: str) -> list[str]:
     ]
 
 
-def boss_of(site: Site) -> dict[str, str]:
+def furnished(site: Site) -> Shop:
     staff = site.staff
     assert staff is not None
     assert staff.password is not None
-    return {"email": staff.email, "password": staff.password}
+    boss = {"email": staff.email, "password": staff.password}
+    wire = Wire(site.url)
+    return Shop(site.url, boss, furnish(wire, boss, Person(wire, boss, ROLES["customer"])))
 
 
-def furnished(url: str, boss: dict[str, str]) -> None:
-    wire = Wire(url)
-    furnish(wire, boss, Person(wire, boss, ROLES["customer"]))
-
-
-def fuzz(url: str, boss: dict[str, str], *, requests: int, seed: int) -> list[Round]:
+def fuzz(shop: Shop, *, requests: int, seed: int) -> list[Round]:
     """Rounds of every caller in turn until so many requests were answered, or one has failed."""
     rounds: list[Round] = []
     while True:
         for caller in CALLERS:
-            done = one_round(url, boss, caller, seed=seed + len(rounds), examples=FIRST_EXAMPLES)
+            done = one_round(shop, caller, seed=seed + len(rounds), examples=FIRST_EXAMPLES)
             rounds.append(done)
-            sent = sum(sum(each.answers.values()) for each in rounds)
+            sent = asked(rounds)
             print(f"{done.caller}: {sum(done.answers.values()):,} requests, {sent:,} in all", flush=True)
             if done.failed:
                 return rounds
@@ -103,26 +106,34 @@ def fuzz(url: str, boss: dict[str, str], *, requests: int, seed: int) -> list[Ro
             return rounds
 
 
+def asked(rounds: list[Round]) -> int:
+    return sum(sum(each.answers.values()) for each in rounds)
+
+
 def report(rounds: list[Round]) -> str:
-    """Requests by status and by caller, then what failed, as schemathesis tells it."""
-    lines = []
-    for caller in dict.fromkeys(each.caller for each in rounds):
-        answers = sum((each.answers for each in rounds if each.caller == caller), Counter[str]())
-        by_status: Counter[str] = Counter()
-        for name, count in answers.items():
-            by_status[name.partition(" ")[0]] += count
-        shares = ", ".join(f"{status}: {count:,}" for status, count in sorted(by_status.items()))
-        routes = len({name.partition(" ")[2] for name in answers})
-        lines.append(f"{caller}: {sum(answers.values()):,} requests of {routes} routes; {shares}")
+    """Answers by route and by caller, then what failed, as schemathesis tells it, with its curl."""
+    by_route: dict[str, Counter[str]] = defaultdict(Counter)
+    by_caller: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in rounds:
+        for name, count in each.answers.items():
+            status, _, route = name.partition(" ")
+            by_route[route][status] += count
+            by_caller[f"as {each.caller}"][status] += count
+    lines = [_line(name, counts) for counts_of in (by_route, by_caller) for name, counts in counts_of.items()]
     for each in rounds:
         if each.failed:
             unexpected = [name for name in each.answers if name.startswith("UNEXPECTED")]
             lines += [f"FAILED as {each.caller}, seed {each.seed}", *unexpected, each.said]
-    total = sum(sum(each.answers.values()) for each in rounds)
-    failures = sum(each.failed for each in rounds)
-    return "\n".join(
-        [*lines, f"{total:,} requests, {failures} runs with failures, first seed {rounds[0].seed}"]
+    lines.append(
+        f"{asked(rounds):,} requests of {len(by_route)} routes, {sum(each.failed for each in rounds)} runs "
+        f"with failures, first seed {rounds[0].seed}"
     )
+    return "\n".join(lines)
+
+
+def _line(name: str, counts: Counter[str]) -> str:
+    shares = ", ".join(f"{status}: {count:,}" for status, count in sorted(counts.items()))
+    return f"{name:45} {shares}"
 
 
 def main() -> int:
@@ -132,9 +143,7 @@ def main() -> int:
     given = parser.parse_args()
     settings = load_settings().model_copy(update={"max_open_orders": 1_000_000})
     with fresh_site(settings, "fuzz") as site:
-        boss = boss_of(site)
-        furnished(site.url, boss)
-        rounds = fuzz(site.url, boss, requests=given.requests, seed=given.seed)
+        rounds = fuzz(furnished(site), requests=given.requests, seed=given.seed)
     print(report(rounds))
     return int(any(each.failed for each in rounds))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from adapters.settings import Settings
 from adapters.site import fresh_site
-from tests.fuzz.run import boss_of, furnished, one_round, report
+from tests.fuzz.run import asked, furnished, one_round, report
 
 AT_LEAST = 250
 
@@ -15,13 +15,12 @@ def test_whatever_fits_the_document_or_not_is_answered_as_it_says(figure: Callab
     As those two alone: what others may not do they may not do, and starting costs seconds.
     """
     with fresh_site(Settings(max_open_orders=1_000_000), "fuzz") as site:
-        boss = boss_of(site)
-        furnished(site.url, boss)
+        shop = furnished(site)
         rounds = [
-            one_round(site.url, boss, caller, seed=4, examples=2, phases="examples,fuzzing")
+            one_round(shop, caller, seed=4, examples=2, phases="examples,fuzzing")
             for caller in ("customer", "staff")
         ]
     told = report(rounds)
     assert not any(each.failed for each in rounds), told
-    assert sum(sum(each.answers.values()) for each in rounds) > AT_LEAST, told
+    assert asked(rounds) > AT_LEAST, told
     figure(f"fuzz: {told.splitlines()[-1]}")

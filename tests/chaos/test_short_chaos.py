@@ -16,7 +16,7 @@ from tests.chaos.workload import Size
 logger = logging.getLogger(__name__)
 
 PLAN = Plan(
-    seconds=24,
+    seconds=20,
     seed=20_261_125,
     terms=Terms(payment_window_s=5, sell_deadline_s=4),
     size=Size(customers=16, goods=60, per_s=40),

@@ -15,7 +15,7 @@ from adapters.embedded_servers import read_running
 from adapters.retail_file import read_retail, slice_path
 
 ORDERS = 60
-KILLS = 3
+KILLS = 2
 
 
 def tillroll(up: Any, *arguments: str) -> subprocess.CompletedProcess[str]:

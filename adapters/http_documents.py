@@ -42,8 +42,8 @@ KEY_PARAMETER: Final = {
     "required": False,
     "description": (
         "Same key, same request: one effect, and for 7 days one answer, byte for byte. A 202 is not the"
-        " answer yet: sent again, the key gives the outcome. What was refused before anything was recorded, such as"
-        " an empty cart, used no key. Keys are the caller's own, and each service's."
+        " answer yet: sent again, the key gives the outcome. What was refused before anything was recorded,"
+        " such as an empty cart, used no key. Keys are the caller's own, and each service's."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~](?:[ -~]*[!-~])?$"},
     "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",

@@ -17,15 +17,16 @@ STOCK: Final = 1_000_000
 
 @dataclass(slots=True)
 class Furniture:
-    """Real ids, for the generator to choose from; random ones are hardly ever those of anything."""
+    """Real ids, for the generator to choose from. `boss_id`: a user who has to stay staff."""
 
+    boss_id: int
     goods: list[int] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
 
 
 def furnish(wire: Wire, boss: dict[str, str], customer: Person) -> Furniture:
     """Everything is made over the API. `customer` owns half of the orders, a stranger the others."""
-    done = Furniture()
+    done = Furniture(_must_sign_in(wire, boss))
     staff = Person(wire, boss, ROLES["staff"])
     for number in range(GOODS):
         goods = _must(wire, staff, "POST", "/v1/goods", {"name": f"Mug {number}", "price": 100 + number})
@@ -60,6 +61,12 @@ def fill_cart(wire: Wire, buyer: Person, goods: list[int]) -> None:
     """One of each replaces what was in it."""
     items = [{"goods_id": goods_id, "nums": 1} for goods_id in goods]
     _must(wire, buyer, "PUT", "/v1/cart", {"items": items})
+
+
+def _must_sign_in(wire: Wire, boss: dict[str, str]) -> int:
+    status, answer = wire.call("POST", "/v1/sessions", boss)
+    assert status == 201, answer
+    return int(answer["user"]["user_id"])
 
 
 def _must(wire: Wire, who: Person, method: str, path: str, body: Any = None) -> Any:

@@ -8,11 +8,15 @@ from typing import Final, Self
 
 import psycopg
 
-from adapters.postgres_projection_store import NotKeptHere, PostgresProjectionStore
+from adapters.postgres_projection_store import (
+    NotKeptHere,
+    PostgresProjectionStore,
+    TablesOfAnotherShape,
+)
 from projections.advance import advance
 from projections.projection import Projection
 
-__all__ = ["EventNotApplied", "NotKeptHere", "PostgresProjection"]
+__all__ = ["EventNotApplied", "NotKeptHere", "PostgresProjection", "TablesOfAnotherShape"]
 
 BATCH_EVENTS: Final = 5_000
 NO_END: Final = 2**63 - 1

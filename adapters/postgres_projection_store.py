@@ -25,6 +25,10 @@ class NotKeptHere(psycopg.ProgrammingError):
     """The schema has no position for this projection: its tables were not made yet."""
 
 
+class TablesOfAnotherShape(psycopg.ProgrammingError):
+    """Another version of the projection made the tables that stand here; a rebuild makes them anew."""
+
+
 class PostgresProjectionStore:
     """The port of `projections.advance`. One thread at a time; connections are made when they are needed.
 
@@ -36,6 +40,7 @@ class PostgresProjectionStore:
         self.seen = 0
         self._dsns = (log_dsn, read_dsn)
         self._log_name = projection.log
+        self._shape = projection.shape
         self._schema = schema
         self._place = {"log": projection.log, "projection": projection.name}
         self._others = sorted(NAMES[kind] for kind in NAMES.keys() - projection.events)
@@ -46,12 +51,17 @@ class PostgresProjectionStore:
         return self._read.transaction()
 
     def take_position(self) -> tuple[int, bool]:
-        """Raises NotKeptHere."""
+        """Raises NotKeptHere, TablesOfAnotherShape."""
         locked = self._read.execute(statement("lock_position", self._schema), self._place).fetchone()
         row = locked or self._read.execute(statement("read_position", self._schema), self._place).fetchone()
         if row is None:
             raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
-        self.seen = row[0]
+        self.seen, shape = row
+        if shape not in (None, self._shape):
+            raise TablesOfAnotherShape(
+                f"{self._schema}.{self._place['projection']} was made by another version of Tillroll:"
+                " run `tillroll replay rebuild`"
+            )
         return self.seen, locked is not None
 
     def batch_end(self, after: int, until: int, limit: int) -> tuple[int, int]:

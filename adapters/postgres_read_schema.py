@@ -1,7 +1,8 @@
 """The read side's sessions, its named queries, and its tables, which can be made in any schema."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -16,6 +17,9 @@ from projections.projection import Projection
 _OPTIONS: Final = (
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s -c timezone=UTC"
 )
+TRIES: Final = 5
+"""How often tables are made anew when a lock that is needed is not to be had for 2 s."""
+
 _KEEPALIVES: Final[Mapping[str, Any]] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -47,17 +51,52 @@ def statement(name: str, schema: str) -> bytes:
 def create_read_tables(
     dsn: str, schema: str = "read", projections: Iterable[Projection] = PROJECTIONS
 ) -> None:
-    """Make the tables and positions of these projections; what is there stays as it is."""
+    """Make the tables and positions of these projections; what is there stays as it is.
+
+    So do tables that another version of a projection made: only a rebuild replaces those. Raises
+    psycopg.errors.LockNotAvailable when projectors at work leave no gap for a new column.
+    """
     wanted = tuple(projections)
-    names = ["position", *(table.name for projection in wanted for table in projection.tables)]
+    for _ in range(TRIES - 1):
+        # Whoever waits longer for a lock than 2 s stops all readers for as long.
+        with suppress(psycopg.errors.LockNotAvailable):
+            _create(dsn, schema, wanted)
+            return
+    _create(dsn, schema, wanted)
+
+
+def _create(dsn: str, schema: str, wanted: Sequence[Projection]) -> None:
     with psycopg.connect(session(dsn)) as connection:
         # Two that make the same table at the same moment get an error in spite of IF NOT EXISTS.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"tillroll read tables {schema}"])
-        for name in names:
-            connection.execute(SQL(_sections()[name]).format(schema=Identifier(schema)))
+        _create_section(connection, schema, "position")
+        _add_missing_column(connection, schema)
         for projection in wanted:
-            place = {"log": projection.log, "projection": projection.name}
-            connection.execute(statement("add_position", schema), place)
+            if _noted_shape(connection, schema, projection) == projection.shape:
+                for table in projection.tables:
+                    _create_section(connection, schema, table.name)
+
+
+def _create_section(connection: psycopg.Connection, schema: str, name: str) -> None:
+    connection.execute(SQL(_sections()[name]).format(schema=Identifier(schema)))
+
+
+def _add_missing_column(connection: psycopg.Connection, schema: str) -> None:
+    """A table of positions from before shapes were noted gets room for them."""
+    table = Identifier(schema, "position").as_string()
+    row = connection.execute(query("has_shape"), {"table": table}).fetchone()
+    if row is not None and not row[0]:
+        connection.execute(statement("add_shape", schema))
+
+
+def _noted_shape(connection: psycopg.Connection, schema: str, projection: Projection) -> str:
+    """What stands beside the position, which is made where there is none yet."""
+    noted = {"log": projection.log, "projection": projection.name, "shape": projection.shape}
+    connection.execute(statement("add_position", schema), noted)
+    connection.execute(statement("note_shape", schema), noted)
+    row = connection.execute(statement("read_position", schema), noted).fetchone()
+    assert row is not None
+    return str(row[1])
 
 
 @cache

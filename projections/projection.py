@@ -5,12 +5,15 @@ audit's fold of the whole log all run the same code. It never refuses: what is i
 that cannot be applied at all is a bug, or a damaged log, and stops the projection.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, get_type_hints
 
 from domain import streams
 from domain.recorded import Recorded
+
+SHAPE_DIGITS: Final = 16
 
 Row = tuple[Any, ...]
 """The values of one row, in the order of the table's columns; each table has its own NamedTuple."""
@@ -40,15 +43,35 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Tables that change together: readers see all of them at the same position of `log`."""
+    """Tables that change together: readers see all of them at the same position of `log`.
+
+    `version`: raise it when an `evolve` means something else than before for events that are stored already.
+    Tables that another version made are then left alone until they are rebuilt.
+    """
 
     name: str
     log: str
     tables: tuple[Table, ...]
+    version: int = 1
+
+    @property
+    def shape(self) -> str:
+        """A short digest of what the tables are, noted beside them: two that differ must never write one set.
+
+        Columns count with their types; `version` stands for what no digest can see, the rules.
+        """
+        tables = [(table.name, _typed_columns(table), table.primary_key) for table in self.tables]
+        text = repr((self.name, self.version, tables))
+        return hashlib.sha256(text.encode()).hexdigest()[:SHAPE_DIGITS]
 
     @property
     def events(self) -> frozenset[type[Any]]:
         return frozenset[type[Any]]().union(*(table.events for table in self.tables))
+
+
+def _typed_columns(table: Table) -> list[tuple[str, str]]:
+    hints = get_type_hints(table.row)
+    return [(name, str(hints[name])) for name in table.columns]
 
 
 def key_of(recorded: Recorded) -> int:

@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS {schema}.position (
     at timestamptz NOT NULL,
     -- Not in the contract: why the projection stopped, for /readyz of whichever process is asked.
     last_error text,
+    -- Not in the contract: Projection.shape of the version that made the tables. Null: from before it was noted.
+    shape text,
     PRIMARY KEY (log, projection)
 ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0,
         autovacuum_analyze_threshold = 100000);

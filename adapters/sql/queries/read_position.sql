@@ -1,2 +1,2 @@
-SELECT position FROM {schema}.position
+SELECT position, shape FROM {schema}.position
 WHERE log = %(log)s AND projection = %(projection)s

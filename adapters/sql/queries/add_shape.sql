@@ -1,0 +1,1 @@
+ALTER TABLE {schema}.position ADD COLUMN IF NOT EXISTS shape text

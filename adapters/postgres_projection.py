@@ -18,10 +18,17 @@ from projections.projection import Projection
 
 __all__ = ["EventNotApplied", "NotKeptHere", "PostgresProjection", "TablesOfAnotherShape"]
 
-BATCH_EVENTS: Final = 5_000
+BATCH_EVENTS: Final = 2_000
 NO_END: Final = 2**63 - 1
 
 _REFUSED_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+_TOOK_TOO_LONG: Final = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    # Ended by a projector that waits for the position.
+    psycopg.errors.AdminShutdown,
+)
 
 
 class EventNotApplied(Exception):
@@ -34,6 +41,7 @@ class PostgresProjection:
     def __init__(self, projection: Projection, *, log_dsn: str, read_dsn: str, schema: str = "read") -> None:
         self.projection = projection
         self.position = 0
+        self._limit = BATCH_EVENTS
         self._store = PostgresProjectionStore(projection, log_dsn=log_dsn, read_dsn=read_dsn, schema=schema)
 
     def __enter__(self) -> Self:
@@ -46,27 +54,28 @@ class PostgresProjection:
         """Apply the next events, `batch_limit` at most and none after position `until`, in one commit.
 
         Returns how many events of the log were passed: 0 when there are none, or another process has the
-        projection now. A batch with an event that cannot be applied is cut down until everything before
-        that event is applied. Raises EventNotApplied when it is the next one; psycopg.Error when Postgres
-        cannot be reached or refuses.
+        projection now. A batch that fails is cut in half, so everything before an event that cannot be
+        applied is applied; later ones grow again. Raises EventNotApplied when it is the next one;
+        psycopg.Error when Postgres is away or refuses, TablesOfAnotherShape and NotKeptHere among them.
         """
+        limit = min(batch_limit, self._limit)
         try:
-            return self._advance(batch_limit, until)
-        except psycopg.errors.QueryCanceled:
-            # It took longer than a statement may: half of it may not.
-            if batch_limit == 1:
-                raise
+            count = self._advance(limit, until)
         except Exception as error:
-            if not _is_events_fault(error):
-                raise
-            if batch_limit == 1:
+            self._limit = max(1, limit // 2)
+            if limit > 1 and _is_cured_by_less(error):
+                return self.advance(batch_limit, until)
+            if _is_events_fault(error):
                 raise EventNotApplied(f"{self._next_event()}: {_first_line(error)}") from error
-        return self.advance(batch_limit // 2, until)
+            raise
+        if count:
+            self._limit = min(BATCH_EVENTS, max(self._limit, 2 * limit))
+        return count
 
     def save_error(self, error: str) -> None:
-        """Leave a note for whoever asks why the projection does not move."""
+        """Leave a note for whoever asks why the projection does not move, unless somebody has moved it."""
         self._store.reopen_closed()
-        self._store.save_error(error)
+        self._store.save_error(error, self.position)
 
     def close(self) -> None:
         """Give the connections back. The next call makes new ones."""
@@ -87,6 +96,10 @@ class PostgresProjection:
         rows = self._store.batch_rows(self.position, end)
         names = [f"{row[2]} at {row[0]} version {row[1]}" for row in rows]
         return f"log {self.projection.log}, position {end}: {', '.join(names) or 'no event'}"
+
+
+def _is_cured_by_less(error: Exception) -> bool:
+    return isinstance(error, _TOOK_TOO_LONG) or _is_events_fault(error)
 
 
 def _is_events_fault(error: Exception) -> bool:

@@ -6,18 +6,30 @@ from typing import Any, Final
 
 import psycopg
 from eventsourcing.persistence import Notification
+from psycopg.conninfo import make_conninfo
 
 from adapters.event_codec import decode
-from adapters.postgres_read_schema import session, statement
+from adapters.postgres_read_schema import query, session, statement
 from adapters.postgres_read_tables import ReadTable
 from domain.events import NAMES
 from domain.recorded import Recorded
 from projections.projection import Projection, Rows, Table
 
-BATCH_BYTES: Final = 16 * 1024**2
+BATCH_BYTES: Final = 4 * 1024**2
 """An event has up to 2,000 lines; decoded, folded and written, a byte of a batch takes about ten."""
 
-_ASYNC_COMMIT: Final = "-c synchronous_commit=off"
+TRANSACTION_S: Final = 3
+"""The server ends a batch that takes longer: whoever waits for the position has it within 5 s."""
+
+STUCK_AFTER_S: Final = 3.25
+"""When whoever waits ends it."""
+
+GONE_WITHIN_MS: Final = 500
+
+_APPLICATION: Final = "tillroll projector"
+"""The name of these sessions in PostgreSQL, by which one projector knows another's."""
+
+_OPTIONS: Final = f"-c transaction_timeout={TRANSACTION_S}s -c synchronous_commit=off"
 """A power cut may take the last commits back, position and rows alike: the log still has the events."""
 
 
@@ -52,10 +64,13 @@ class PostgresProjectionStore:
 
     def take_position(self) -> tuple[int, bool]:
         """Raises NotKeptHere, TablesOfAnotherShape."""
-        locked = self._read.execute(statement("lock_position", self._schema), self._place).fetchone()
-        row = locked or self._read.execute(statement("read_position", self._schema), self._place).fetchone()
+        locked = self._place_row("lock_position")
+        row = locked or self._place_row("read_position")
         if row is None:
             raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
+        if not locked and row[0] == self.seen and self._end_stuck():
+            locked = self._place_row("lock_position")
+            row = locked or row
         self.seen, shape = row
         if shape not in (None, self._shape):
             raise TablesOfAnotherShape(
@@ -89,15 +104,28 @@ class PostgresProjectionStore:
         params = {**self._place, "position": position}
         self._read.execute(statement("save_position", self._schema), params)
 
-    def save_error(self, error: str) -> None:
-        """A note for whoever asks why the projection does not move."""
-        self._read.execute(statement("save_error", self._schema), {**self._place, "error": error})
+    def save_error(self, error: str, position: int) -> None:
+        """A note for whoever asks why the projection does not move, while it is still at that position."""
+        params = {**self._place, "error": error, "position": position}
+        self._read.execute(statement("save_error", self._schema), params)
 
     def close(self) -> None:
         """Give the connections back. The next call makes new ones."""
         for connection in self._connections or ():
             connection.close()
         self._connections = None
+
+    def _place_row(self, name: str) -> tuple[int, str | None] | None:
+        return self._read.execute(statement(name, self._schema), self._place).fetchone()
+
+    def _end_stuck(self) -> bool:
+        """Whether projectors were past the end of their batch, and are no more; asked when nothing moves."""
+        params = {
+            "application": _APPLICATION,
+            "stuck_after_s": STUCK_AFTER_S,
+            "gone_within_ms": GONE_WITHIN_MS,
+        }
+        return self._read.execute(query("end_stuck"), params).rowcount > 0
 
     @property
     def _log(self) -> psycopg.Connection:
@@ -121,7 +149,8 @@ class PostgresProjectionStore:
 
 def _connect(log_dsn: str, read_dsn: str) -> tuple[psycopg.Connection, psycopg.Connection]:
     with ExitStack() as opened:
-        read = opened.enter_context(psycopg.connect(session(read_dsn, _ASYNC_COMMIT), autocommit=True))
+        named = make_conninfo(session(read_dsn, _OPTIONS), application_name=_APPLICATION)
+        read = opened.enter_context(psycopg.connect(named, autocommit=True))
         log = read if log_dsn == read_dsn else psycopg.connect(session(log_dsn), autocommit=True)
         opened.pop_all()
     return log, read

@@ -29,6 +29,9 @@ GAP_S: Final = 0.05
 RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before what failed is tried again; the last one repeats, for as long as Postgres is away."""
 
+STOPPED_PAUSE_S: Final = 5.0
+"""Before a projection that met an event it cannot apply tries again: log, rules or tables may be mended."""
+
 THREADS: Final = 4
 
 _log = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ _log = logging.getLogger(__name__)
 class ProjectionState:
     """How one projection does. `lag`: positions of its log not applied yet; `error`: why it does not move.
 
-    `is_stopped`: it met an event that it cannot apply, and waits for an operator and a new start.
+    `is_stopped`: it met an event that it cannot apply, and has not moved since; somebody has to do something.
     """
 
     projection: str
@@ -130,7 +133,7 @@ class _Keeper:
         self._live = live
         self._head = 0
         self._error: str | None = None
-        self._is_stopped = False
+        self._stopped_at: int | None = None
         self._pauses = _pauses()
 
     def see(self, head: int) -> None:
@@ -142,12 +145,13 @@ class _Keeper:
     def state(self) -> ProjectionState:
         projection, position = self._live.projection, self._live.position
         lag = max(0, self._head - position)
-        return ProjectionState(projection.name, projection.log, position, lag, self._error, self._is_stopped)
+        is_stopped = self._stopped_at is not None
+        return ProjectionState(projection.name, projection.log, position, lag, self._error, is_stopped)
 
     async def run(self, stop: asyncio.Event, threads: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while not (stop.is_set() or self._is_stopped):
+            while not stop.is_set():
                 self.woken.clear()
                 wait_s = await loop.run_in_executor(threads, self._advance)
                 if wait_s:
@@ -160,26 +164,36 @@ class _Keeper:
         try:
             count = self._live.advance()
         except psycopg.Error as error:
-            return self._retry_later(error)
+            self._tell(_first_line(error), logging.WARNING)
+            self._live.close()
+            return next(self._pauses)
         except Exception as error:  # noqa: BLE001 - one projection stops, the others go on
             return self._stop(error)
-        self._error = None
-        self._pauses = _pauses()
+        if self._live.position == self._stopped_at:
+            # Somebody else has it just now, and has not got it to move either.
+            return STOPPED_PAUSE_S
+        self._go_on()
         return 0 if count and self._live.position < self._head else POLL_S
 
-    def _retry_later(self, error: psycopg.Error) -> float:
-        self._error = _first_line(error)
-        _log.warning("projection %s: %s", self._live.projection.name, self._error)
-        self._live.close()
-        return next(self._pauses)
-
     def _stop(self, error: Exception) -> float:
-        self._error = _first_line(error)
-        self._is_stopped = True
-        _log.error("projection %s stopped: %s", self._live.projection.name, self._error)
+        self._stopped_at = self._live.position
+        self._tell(_first_line(error), logging.ERROR)
         with suppress(psycopg.Error):
-            self._live.save_error(self._error)
-        return 0
+            self._live.save_error(_first_line(error))
+        return STOPPED_PAUSE_S
+
+    def _go_on(self) -> None:
+        if self._error is not None:
+            _log.info("projection %s goes on", self._live.projection.name)
+        self._error = self._stopped_at = None
+        self._pauses = _pauses()
+
+    def _tell(self, error: str, level: int) -> None:
+        """Once, however often it is tried again."""
+        if error != self._error:
+            stopped = " stopped" if level == logging.ERROR else ""
+            _log.log(level, "projection %s%s: %s", self._live.projection.name, stopped, error)
+        self._error = error
 
 
 async def _at_most(wait_s: float, event: asyncio.Event) -> None:

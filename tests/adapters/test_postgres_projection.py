@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,12 +18,15 @@ from adapters.postgres_read_tables import table_rows
 from domain.cart import CartLine, CheckoutDropped, PutCartLine
 from domain.goods import CreateGoods
 from domain.limits import MAX_LINES
+from domain.recorded import Recorded
 from domain.saga import SellDenied
 from domain.services import GOODS, INVENTORY, ORDER
 from domain.stock import SetInv
 from projections import PROJECTIONS
+from projections.goods import GOODS as GOODS_PROJECTION
 from projections.order_info import ORDER_INFO
 from projections.order_saga import ORDER_SAGA
+from projections.projection import Rows
 from projections.shopping_cart import SHOPPING_CART
 from tests.adapters.read_side import (
     assert_same_as_fold,
@@ -133,6 +138,26 @@ def test_a_batch_that_takes_too_long_is_made_smaller(logs: str) -> None:
         passed = running.advance(64)
         assert 0 < passed < 64
         assert running.position == passed
+
+
+def test_a_batch_that_takes_too_long_to_fold_is_made_smaller_and_grows_again(logs: str) -> None:
+    """The server ends the session of whoever holds the position for too long, at work or not."""
+    shop = busy_shop()
+    store(logs, shop)
+    (table,) = GOODS_PROJECTION.tables
+    patience = [0.05]
+
+    def slowly(rows: Any, recorded: Recorded) -> Rows:
+        time.sleep(patience[0])
+        return table.evolve(rows, recorded)
+
+    slow = replace(GOODS_PROJECTION, tables=(replace(table, evolve=slowly),))
+    with live(slow, conninfo.make_conninfo(logs, options="-c transaction_timeout=120ms")) as running:
+        assert running.advance() < len(shop.logs["goods"])
+        patience[0] = 0.0
+        finish(running)
+        assert running._limit > 2
+    assert list(table_rows(logs, "read", GOODS_PROJECTION)) == folded(GOODS_PROJECTION, shop)
 
 
 SLOW = """

@@ -1,9 +1,11 @@
 """The projector role: quick when told, soon when not, and going on whatever breaks."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from tests.adapters.read_side import (
     assert_same_as_fold,
     busy_shop,
     create_logs,
+    live,
     store,
 )
 from tests.shop_history import ShopHistory
@@ -130,6 +133,87 @@ async def test_a_stopped_projection_says_why_and_the_others_go_on(logs: str) -> 
     with psycopg.connect(logs) as connection:
         noted = connection.execute("SELECT projection, last_error FROM read.position").fetchall()
     assert dict(noted) == {one.name: None for one in PROJECTIONS} | {"shopping_cart": stopped.error}
+
+
+async def test_a_stopped_projection_goes_on_by_itself_once_its_log_is_mended(
+    logs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("adapters.postgres_projector.STOPPED_PAUSE_S", 0.1)
+    caplog.set_level(logging.INFO, "adapters.postgres_projector")
+    shop = busy_shop()
+    store(logs, shop)
+    with psycopg.connect(logs, autocommit=True) as connection:
+        (good,) = connection.execute(STATE, [FIRST_CART]).fetchone() or (b"",)
+        connection.execute(CHANGE, [b"{}", FIRST_CART])
+        async with running_projector(logs, projections=[SHOPPING_CART]) as projector:
+            state = state_of(projector, "shopping_cart")
+            await until(lambda: state().is_stopped)
+            await asyncio.sleep(0.5)
+            assert state().is_stopped
+            # A swap of rebuilt tables, say, takes the note with it.
+            connection.execute("UPDATE read.position SET last_error = NULL")
+            await until(lambda: noted_error(logs) == state().error)
+            connection.execute(CHANGE, [good, FIRST_CART])
+            await until(is_at(projector, shop))
+            assert (state().is_stopped, state().error, noted_error(logs)) == (False, None, None)
+    stopped, goes_on = (record.getMessage() for record in caplog.records)
+    assert stopped.startswith("projection shopping_cart stopped: ")
+    assert goes_on == "projection shopping_cart goes on"
+
+
+FIRST_CART = 1
+STATE = 'SELECT state FROM "order".events WHERE notification_id = %s'
+CHANGE = 'UPDATE "order".events SET state = %s WHERE notification_id = %s'
+
+
+def noted_error(dsn: str) -> str | None:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT last_error FROM read.position WHERE projection = 'shopping_cart'"
+        ).fetchone()
+    assert row is not None
+    return None if row[0] is None else str(row[0])
+
+
+async def test_one_that_somebody_else_gets_to_move_is_not_stopped(
+    logs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer version knows the event, or a swap has moved the position."""
+    monkeypatch.setattr("adapters.postgres_projector.STOPPED_PAUSE_S", 0.1)
+    store(logs, busy_shop())
+    with psycopg.connect(logs, autocommit=True) as connection:
+        connection.execute(CHANGE, [b"{}", FIRST_CART])
+        async with running_projector(logs, projections=[SHOPPING_CART]) as projector:
+            state = state_of(projector, "shopping_cart")
+            await until(lambda: state().is_stopped)
+            connection.execute("UPDATE read.position SET position = 1, last_error = NULL")
+            await until(lambda: not state().is_stopped)
+
+
+def test_a_note_that_comes_too_late_is_not_written(logs: str) -> None:
+    with live(SHOPPING_CART, logs) as running:
+        running.position = 4
+        running.save_error("an event cannot be applied")
+    assert noted_error(logs) is None
+
+
+async def test_tables_of_another_version_are_taken_over_once_they_are_rebuilt(
+    logs: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(logs, busy_shop())
+    newer = replace(GOODS_PROJECTION, version=2)
+    with psycopg.connect(logs, autocommit=True) as connection:
+        async with running_projector(logs, projections=[newer, SHOPPING_CART]) as projector:
+            goods, carts = state_of(projector, "goods"), state_of(projector, "shopping_cart")
+            await until(lambda: carts().position > 0)
+            await asyncio.sleep(1.0)
+            assert (goods().position, goods().is_stopped) == (0, False)
+            assert "another version of Tillroll: run `tillroll replay rebuild`" in (goods().error or "")
+            connection.execute(
+                "UPDATE read.position SET shape = %s WHERE projection = 'goods'", [newer.shape]
+            )
+            await until(lambda: goods().position > 0 and goods().error is None)
+    assert sum("another version" in record.getMessage() for record in caplog.records) == 1
 
 
 def state_of(projector: Projector, name: str) -> Callable[[], ProjectionState]:

@@ -1,10 +1,14 @@
 """Our recorder is one of the library's, order of ids is order of commits, and a guess is checked."""
 
 import importlib
+import random
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -13,11 +17,18 @@ import psycopg
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow
+from psycopg.sql import SQL
 
+from adapters.event_codec import encode
 from adapters.postgres_log import LogDatastore
+from adapters.postgres_log_reader import LogReader
 from adapters.postgres_migrate import migrate_log
 from adapters.postgres_recorder import ArrayRecorder, LogRecorder, StreamMovedOn
+from domain.recorded import Cause, Recorded
+from domain.stock import StockSet
 
 # The library's cases import its cipher, which none of those run here uses, from pycryptodome. What is
 # installed is pycryptodomex: the same code under another name.
@@ -30,6 +41,8 @@ from eventsourcing.tests.persistence import (  # noqa: E402
 )
 
 PATIENCE_S = 30.0
+WRITERS = 16
+LONGEST_PAUSE_S = 0.002
 
 
 class OverArrays:
@@ -253,41 +266,89 @@ def test_the_librarys_database_functions_are_refused(dsn: str) -> None:
         ArrayRecorder(datastore)
 
 
-def test_ids_become_visible_in_the_order_of_their_commits(dsn: str) -> None:
-    """Four writers with pauses inside and between commits; a tailing reader must never see a gap filled."""
+class Pausing(LogRecorder):
+    """Waits between taking its ids and committing them, with the log's lock in its hand."""
+
+    @contextmanager
+    def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:
+        with super()._transaction(conn):
+            yield
+            time.sleep(random.uniform(0, LONGEST_PAUSE_S))
+
+
+class PausingWithoutLock(Pausing):
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore)
+        self._begin = SQL("BEGIN").format()
+
+
+@dataclass(frozen=True, slots=True)
+class Tailed:
+    """What a reader saw that always asked for what comes after the last position it had seen."""
+
+    seen: list[int]
+    stored: list[int]
+
+    @property
+    def below(self) -> set[int]:
+        """Positions that became visible when the reader was past them already: it never saw them."""
+        return set(self.stored) - set(self.seen)
+
+
+def tail_while_writing(dsn: str, recorder: type[Pausing], appends: int) -> Tailed:
+    """16 writers with pauses inside and between commits, `appends` each, and the log's own reader."""
     stopped = Event()
 
-    def write(writer: int) -> int:
+    def write(writer: int) -> None:
         with LogDatastore(dsn, "inventory") as datastore:
-            own = LogRecorder(datastore)
-            for version in range(1, 41):
-                own.insert_events([event(f"stock-{writer}-{n}", version) for n in range(1 + version % 4)])
-                time.sleep(0.001 * (writer % 3))
-        return sum(1 + version % 4 for version in range(1, 41))
+            own = recorder(datastore)
+            for version in range(1, appends + 1):
+                own.insert_events(
+                    [counted(f"stock-{writer}0{n}", version) for n in range(random.randint(1, 40))]
+                )
+                time.sleep(random.uniform(0, LONGEST_PAUSE_S))
 
     def tail() -> list[int]:
         seen: list[int] = []
-        with LogDatastore(dsn, "inventory") as datastore:
-            own = LogRecorder(datastore)
-            while True:
-                last_look = stopped.is_set()
-                last = seen[-1] if seen else 0
-                seen += [note.id for note in own.select_notifications(last, 50, inclusive_of_start=False)]
-                if last_look:
-                    return seen
+        reader = LogReader(dsn, "inventory")
+        while True:
+            last_look = stopped.is_set()
+            seen += [recorded.position for recorded in reader.read_all(after=seen[-1] if seen else 0)]
+            if last_look:
+                return seen
 
-    with ThreadPoolExecutor(6) as threads:
-        reader = threads.submit(tail)
-        written = sum(threads.map(write, range(4)))
-        stopped.set()
-        seen = reader.result(PATIENCE_S)
+    with ThreadPoolExecutor(WRITERS + 1) as threads:
+        reading = threads.submit(tail)
+        try:
+            list(threads.map(write, range(WRITERS)))
+        finally:
+            stopped.set()
+        seen = reading.result(PATIENCE_S)
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT notification_id FROM inventory.events ORDER BY 1").fetchall()
+    return Tailed(seen, [row[0] for row in rows])
 
-    assert ask(dsn, "SELECT count(*) FROM inventory.events") == written
-    with LogDatastore(dsn, "inventory") as datastore:
-        everything = LogRecorder(datastore).select_notifications(1, 10_000)
-    assert seen == [note.id for note in everything][: len(seen)]
-    assert len(seen) > written // 2
-    assert len(set(seen)) == len(seen)
+
+def counted(stream: str, version: int) -> StoredEvent:
+    cause = Cause("cmd~b", "user-1", "", datetime(2026, 11, 23, tzinfo=UTC))
+    return encode(Recorded(stream, version, StockSet(on_hand=version, before=version - 1), cause))
+
+
+def test_ids_become_visible_in_the_order_of_their_commits(dsn: str) -> None:
+    """A tailing reader must never see a gap filled. `make bench-tailing` does the same a million times."""
+    tailed = tail_while_writing(dsn, Pausing, appends=100)
+
+    assert tailed.below == set()
+    assert tailed.seen == tailed.stored
+    assert len(tailed.stored) > 20_000
+
+
+def test_without_the_lock_a_tailing_reader_misses_events(dsn: str) -> None:
+    """The test above can fail."""
+    tailed = tail_while_writing(dsn, PausingWithoutLock, appends=10)
+
+    assert len(tailed.below) > 0
+    assert len(set(tailed.seen)) == len(tailed.seen)
 
 
 def test_a_slow_commit_holds_back_the_ids_that_come_after_it(recorder: LogRecorder, dsn: str) -> None:

@@ -1,0 +1,26 @@
+"""A PostgreSQL of its own for a measurement, on a folder that is gone afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from adapters.embedded_servers import EmbeddedServers
+from adapters.postgres_migrate import LOGS, migrate_log
+from adapters.postgres_read_schema import create_read_tables
+
+
+@contextmanager
+def own_server(*, fsync: bool = True) -> Iterator[str]:
+    """The address of a database with empty logs and read models. Raises EmbeddedServerError."""
+    folder = TemporaryDirectory(prefix="tillroll-bench-", ignore_cleanup_errors=True)
+    with (
+        folder as path,
+        EmbeddedServers(Path(path) / "data", nats=False, fsync=fsync) as servers,
+    ):
+        dsn = servers.dsn
+        assert dsn is not None
+        for log in LOGS:
+            migrate_log(dsn, log)
+        create_read_tables(dsn)
+        yield dsn

@@ -6,8 +6,10 @@ Every statement follows from the projection's `Table`; the columns' types are th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Self, get_args, get_type_hints
 
+import msgspec
 import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.json import Jsonb
@@ -24,7 +26,7 @@ _SQL_TYPES: Final[Mapping[Any, str]] = {
     datetime: "timestamptz",
     list[dict[str, int]]: "jsonb",
 }
-_DUMPS: Final[Mapping[str, Callable[[Any], Any]]] = {"jsonb": Jsonb}
+_DUMPS: Final[Mapping[str, Callable[[Any], Any]]] = {"jsonb": partial(Jsonb, dumps=msgspec.json.encode)}
 
 
 class ReadTable:
@@ -41,6 +43,8 @@ class ReadTable:
         key_types = [types[name] for name in table.primary_key]
         self._delete = _with_arrays("delete_rows", key_types, names)
         self._all = SQL(query("all_rows")).format(**names).as_bytes()
+        self._copy = SQL(query("copy_rows")).format(**names).as_bytes()
+        self._names = [schema, table.name]
 
     def load(self, connection: psycopg.Connection, keys: Iterable[int]) -> dict[int, Rows]:
         """The rows that stand for these keys; keys without rows are left out."""
@@ -60,6 +64,14 @@ class ReadTable:
             connection.execute(self._delete, _columns_of(gone))
         if changed:
             connection.execute(self._upsert, self._dumped(_columns_of(changed)))
+
+    def copy(self, connection: psycopg.Connection, rows: Iterable[Row]) -> None:
+        """Add rows of keys that have none yet, many times faster than `replace`."""
+        types = self._stored_types(connection)
+        with connection.cursor() as cursor, cursor.copy(self._copy) as copying:
+            copying.set_types(types)
+            for row in rows:
+                copying.write_row(self._dumped_row(row))
 
     def all(self, connection: psycopg.Connection) -> Iterator[Row]:
         """Every row in the order of the primary key, 5,000 in memory at a time; needs a transaction."""
@@ -81,6 +93,16 @@ class ReadTable:
     def _key_of(self, row: Row) -> Row:
         return tuple([row[place] for place in self._key_places])
 
+    def _stored_types(self, connection: psycopg.Connection) -> list[int]:
+        """Binary COPY converts nothing, not even a bigint to a smallint."""
+        found: dict[str, int] = dict(connection.execute(query("column_types"), self._names).fetchall())
+        return [found[name] for name in self._table.columns]
+
+    def _dumped_row(self, row: Row) -> Row:
+        if not self._dumps:
+            return row
+        return tuple([self._dumps.get(place, _same)(value) for place, value in enumerate(row)])
+
     def _dumped(self, columns: list[list[Any]]) -> list[list[Any]]:
         for place, dump in self._dumps.items():
             columns[place] = [dump(value) for value in columns[place]]
@@ -96,12 +118,24 @@ class ReadSnapshot:
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
         self._schema = schema
+        self._hold_tables()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+    def _hold_tables(self) -> None:
+        """Keep them from being swapped meanwhile: what a swap brings in is newer than the snapshot, so empty.
+
+        The locks are taken first, as the snapshot is that of the first query.
+        """
+        found = self._connection.execute(query("tables"), {"schema": self._schema}).fetchall()
+        self._connection.rollback()
+        tables = SQL(", ").join(Identifier(self._schema, name) for (name,) in found)
+        if found:
+            self._connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
 
     def position(self, projection: Projection) -> int:
         """Up to where in its log the projection's tables are."""
@@ -124,6 +158,10 @@ def table_rows(dsn: str, schema: str, projection: Projection) -> Iterator[tuple[
         for table in projection.tables:
             for row in snapshot.rows(table):
                 yield table.name, row
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _columns_of(rows: Sequence[Row]) -> list[list[Any]]:

@@ -1,0 +1,168 @@
+"""One projection folded from its whole log into empty tables, as fast as one process can.
+
+The rule is `projections.projection.apply`, as everywhere; what differs from the live projector is only where
+rows stand between two events: in memory, in bounded number. So there is nothing to go on from after a crash:
+until it is complete, the position row of such a set says that it is not.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import psycopg
+from eventsourcing.persistence import MapperDeserialisationError, Notification
+from psycopg.sql import SQL, Identifier, Literal
+
+from adapters.child_launcher import PR_SET_PDEATHSIG
+from adapters.event_codec import decode
+from adapters.postgres_read_schema import query, session, statement
+from adapters.read_shelf import Shelf
+from domain.events import NAMES
+from domain.recorded import Recorded
+from projections import PROJECTIONS
+from projections.projection import Projection, apply, key_of
+
+RANGE_POSITIONS: Final = 50_000
+"""Positions of the log read by one statement, so that none lasts long and holds back VACUUM."""
+
+BATCH_EVENTS: Final = 2_000
+BATCH_BYTES: Final = 8 * 1024**2
+"""Of stored events that are decoded and folded at once: what bounds the memory of a builder."""
+
+SAVE_EVERY_POSITIONS: Final = 20_000
+INCOMPLETE: Final = "being built, not complete"
+
+_PATIENT: Final = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+"""COPY waits for whoever reads or writes the other end."""
+
+_TYPES: Final = ("text", "int8", "text", "bytea", "int8")
+
+StoredRow = tuple[str, int, str, bytes, int]
+
+
+class CannotBuild(Exception):
+    """A read model cannot be made of its log; the text says which event is in the way, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to build: a projection of its log up to `until`, in `schema`, whose tables are empty."""
+
+    projection: str
+    log_dsn: str
+    read_dsn: str
+    schema: str
+    until: int
+
+
+def die_with(parent: int) -> None:
+    """For a process that works for another: be killed when that one is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def build(task: Task) -> None:
+    """Fill the tables. Raises CannotBuild; psycopg.Error when Postgres is away, refuses, or has no room."""
+    projection = next(one for one in PROJECTIONS if one.name == task.projection)
+    with (
+        psycopg.connect(session(task.log_dsn, _PATIENT), autocommit=True) as log,
+        psycopg.connect(session(task.read_dsn, _PATIENT), autocommit=True) as read,
+    ):
+        _Building(projection, task, log, read).run()
+
+
+class _Building:
+    def __init__(
+        self, projection: Projection, task: Task, log: psycopg.Connection, read: psycopg.Connection
+    ) -> None:
+        self._projection = projection
+        self._task = task
+        self._log = log
+        self._read = read
+        self._shelves = [Shelf(table, task.schema, read) for table in projection.tables]
+
+    def run(self) -> None:
+        saved = 0
+        for events in self._batches():
+            for shelf in self._shelves:
+                self._fold(shelf, events)
+            if events[-1].position >= saved + SAVE_EVERY_POSITIONS:
+                saved = events[-1].position
+                self._save(saved, INCOMPLETE)
+        for shelf in self._shelves:
+            shelf.write_all()
+        self._save(self._task.until, None)
+
+    def _fold(self, shelf: Shelf, events: Sequence[Recorded]) -> None:
+        wanted = [recorded for recorded in events if type(recorded.event) in shelf.table.events]
+        keys = {key_of(recorded) for recorded in wanted}
+        shelf.bring(keys)
+        for recorded in wanted:
+            try:
+                apply(shelf.table, shelf.rows, recorded)
+            except Exception as error:
+                kind, place = type(recorded.event).__name__, _place(recorded)
+                raise CannotBuild(
+                    f"{self._at(recorded.position)}: {kind} at {place}: {_line(error)}"
+                ) from error
+        shelf.grown(keys)
+
+    def _batches(self) -> Iterator[Sequence[Recorded]]:
+        rows = self._rows()
+        while batch := _take(rows):
+            yield [self._decoded(row) for row in batch]
+
+    def _rows(self) -> Iterator[StoredRow]:
+        """What the projection wants to see of the log, and what no version knows: that must stop it."""
+        others = sorted(NAMES[kind] for kind in NAMES.keys() - self._projection.events)
+        text = SQL(query("copy_events"))
+        names = {"schema": Identifier(self._projection.log), "others": Literal(others)}
+        with self._log.cursor() as cursor:
+            for after in range(0, self._task.until, RANGE_POSITIONS):
+                until = min(after + RANGE_POSITIONS, self._task.until)
+                bounds = {"after": Literal(after), "until": Literal(until)}
+                with cursor.copy(text.format(**names, **bounds)) as copied:
+                    copied.set_types(_TYPES)
+                    yield from copied.rows()
+
+    def _decoded(self, row: StoredRow) -> Recorded:
+        try:
+            return decode(Notification(*row))
+        except MapperDeserialisationError as error:
+            raise CannotBuild(f"{self._at(row[4])}: {_line(error)}") from error
+
+    def _at(self, position: int) -> str:
+        return f"read model {self._projection.name}: log {self._projection.log}, position {position}"
+
+    def _save(self, position: int, error: str | None) -> None:
+        place: dict[str, Any] = {"log": self._projection.log, "projection": self._projection.name}
+        params = {**place, "position": position, "error": error}
+        self._read.execute(statement("save_built", self._task.schema), params)
+
+
+def _take(rows: Iterator[StoredRow]) -> list[StoredRow]:
+    """One batch: so many events, or fewer of so many bytes."""
+    batch: list[StoredRow] = []
+    size = 0
+    for row in islice(rows, BATCH_EVENTS):
+        batch.append(row)
+        size += len(row[3])
+        if size > BATCH_BYTES:
+            break
+    return batch
+
+
+def _place(recorded: Recorded) -> str:
+    return f"{recorded.originator_id} version {recorded.originator_version}"
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,0 +1,138 @@
+"""Sets of read models: the one that is read, the one that is built beside it, and the one before.
+
+A set is a schema with all tables of `projections.PROJECTIONS` and a table `position`. Their names never
+change, so every query works on every set; what changes is which schema a table is in.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from adapters.postgres_read_schema import create_read_tables, session
+from projections import PROJECTIONS
+
+LIVE: Final = "read"
+NEXT: Final = "read_next"
+BEFORE: Final = "read_before"
+
+TABLES: Final = tuple(table.name for projection in PROJECTIONS for table in projection.tables)
+
+LONG: Final = "-c statement_timeout=0 -c lock_timeout=30s -c idle_in_transaction_session_timeout=0"
+"""For work on whole tables that nobody else uses."""
+
+_ONE_REBUILD: Final = 7_203_115_500_914_227
+"""Advisory lock that lets one rebuild at a time run in a database."""
+
+
+class CannotRebuild(Exception):
+    """Read models could not be rebuilt, compared or swapped; the text says why, in one line."""
+
+
+@cache
+def named(name: str) -> SQL:
+    """The text of `sql/sets/<name>.sql`."""
+    return SQL(files("adapters").joinpath("sql", "sets", f"{name}.sql").read_text(encoding="utf-8"))
+
+
+@contextmanager
+def one_at_a_time(dsn: str) -> Iterator[None]:
+    """For as long as a rebuild takes. Raises CannotRebuild while another one is under way."""
+    with psycopg.connect(session(dsn), autocommit=True, application_name="tillroll rebuild") as connection:
+        (is_ours,) = _one(connection, "SELECT pg_try_advisory_lock(%s)", [_ONE_REBUILD])
+        if not is_ours:
+            raise CannotRebuild("another rebuild is under way in this database")
+        yield
+
+
+def check_live(dsn: str) -> None:
+    """What would stop a swap is better heard of before the work than after it. Raises CannotRebuild."""
+    names = {"schema": LIVE, "tables": [*TABLES, "position"]}
+    with psycopg.connect(session(dsn), autocommit=True) as connection:
+        missing = set(names["tables"]) - set(tables_of(connection, LIVE))
+        if missing:
+            lost = ", ".join(f"{LIVE}.{name}" for name in sorted(missing))
+            raise CannotRebuild(f"there is no {lost}; run `tillroll migrate` first")
+        foreign = connection.execute(named("not_owned"), names).fetchall()
+        if foreign:
+            raise CannotRebuild(f"this role does not own {foreign[0][0]}, so it cannot swap it")
+        check_no_views(connection)
+
+
+def check_no_views(connection: psycopg.Connection) -> None:
+    """Raises CannotRebuild when views would go on showing a set that is live no more."""
+    views = connection.execute(named("views"), {"schema": LIVE, "tables": list(TABLES)}).fetchall()
+    if views:
+        those = ", ".join(name for (name,) in views)
+        raise CannotRebuild(
+            f"views would go on showing the old set: {those}; drop them, and make them again after the swap"
+        )
+
+
+def exists(dsn: str, schema: str) -> bool:
+    with psycopg.connect(session(dsn), autocommit=True) as connection:
+        return bool(_one(connection, "SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", [schema])[0])
+
+
+def create_set(dsn: str, schema: str) -> Sequence[tuple[str, str]]:
+    """Empty tables, without the indexes that are quicker made at the end; returns those, for `finish_set`."""
+    create_read_tables(dsn, schema)
+    with psycopg.connect(session(dsn, LONG), autocommit=True) as connection:
+        indexes = connection.execute(named("indexes"), {"schema": schema}).fetchall()
+        for name, _ in indexes:
+            connection.execute(SQL("DROP INDEX ") + _verbatim(name))
+        return indexes
+
+
+def finish_set(dsn: str, schema: str, indexes: Sequence[tuple[str, str]]) -> None:
+    """Indexes, statistics for the planner, and the rights that roles have on the live tables."""
+    names = {"schema": schema, "live": LIVE, "tables": [*TABLES, "position"]}
+    with psycopg.connect(session(dsn, LONG), autocommit=True) as connection:
+        for _, statement in indexes:
+            connection.execute(_verbatim(statement))
+        connection.execute(SQL("ANALYZE {}").format(qualified(schema)))
+        for (statement,) in connection.execute(named("grants"), names).fetchall():
+            connection.execute(_verbatim(statement))
+
+
+def drop_set(dsn: str, schema: str) -> None:
+    """Drop a schema with its tables, and nothing that depends on them. Raises CannotRebuild."""
+    with psycopg.connect(session(dsn, LONG)) as connection:
+        found = tables_of(connection, schema)
+        try:
+            if found:
+                connection.execute(SQL("DROP TABLE {}").format(qualified(schema, found)))
+            connection.execute(SQL("DROP SCHEMA IF EXISTS {}").format(Identifier(schema)))
+        except psycopg.errors.DependentObjectsStillExist as error:
+            detail = (error.diag.message_detail or str(error)).partition("\n")[0]
+            raise CannotRebuild(f"the old set {schema} cannot be dropped: {detail}") from error
+
+
+def tables_of(connection: psycopg.Connection, schema: str) -> list[str]:
+    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
+    return sorted(name for (name,) in found)
+
+
+def positions_of(connection: psycopg.Connection, schema: str) -> dict[str, int]:
+    """Where each projection of a set stands, by its name."""
+    query = SQL("SELECT projection, position FROM {}").format(Identifier(schema, "position"))
+    return dict(connection.execute(query).fetchall())
+
+
+def qualified(schema: str, tables: Sequence[str] = TABLES) -> Composed:
+    return SQL(", ").join(Identifier(schema, name) for name in tables)
+
+
+def _verbatim(statement: str) -> SQL:
+    """What PostgreSQL itself has written."""
+    return SQL(statement)
+
+
+def _one(connection: psycopg.Connection, query: str, params: Sequence[Any] | Mapping[str, Any]) -> Any:
+    row = connection.execute(query, params).fetchone()
+    assert row is not None
+    return row

@@ -2,12 +2,14 @@
 
     {"at": "2026-11-23T14:03:00Z", "by": "user-7", "cmd": "...", "cor": "<order id>", "data": {...}}
 
+A name of before is upcast here (`domain.upcasts`), so whoever decodes sees every event in its newest form.
 It is the eventsourcing library's Mapper, so a plain Application reads our logs with
 `MAPPER_TOPIC=adapters.event_codec:EventMapper` (see docs/reading-the-log.md).
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from eventsourcing.persistence import (
@@ -20,8 +22,9 @@ from eventsourcing.persistence import (
     Transcoder,
 )
 
-from domain.events import EVENTS, NAMES
+from domain.events import FORMS, NAMES
 from domain.recorded import Cause, Recorded
+from domain.upcasts import Form
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -46,7 +49,30 @@ class RawEnvelope(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _envelopes = msgspec.json.Decoder(RawEnvelope)
-_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
+_stored_fields = msgspec.json.Decoder(dict[str, Any])
+
+_NOT_AS_STORED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What an upcast runs into when the fields are not those of its name."""
+
+
+def reader(form: Form) -> Callable[[msgspec.Raw], Any]:
+    """From an event's stored fields to the event; straight from the bytes unless it is upcast."""
+    if not form.changes:
+        return msgspec.json.Decoder(form.kind).decode
+
+    def upcast(data: msgspec.Raw) -> Any:
+        fields: Any = _stored_fields.decode(data)
+        try:
+            for change in form.changes:
+                fields = change(fields)
+        except _NOT_AS_STORED as error:
+            raise msgspec.ValidationError(f"cannot be upcast: {error!r}") from error
+        return msgspec.convert(fields, form.kind)
+
+    return upcast
+
+
+_readers = {name: reader(form) for name, form in FORMS.items()}
 
 
 class UnknownEventName(MapperDeserialisationError):
@@ -68,14 +94,14 @@ def encode(recorded: Recorded) -> StoredEvent:
 
 def decode(stored: StoredEvent) -> Recorded:
     """Raises UnknownEventName, MapperDeserialisationError naming stream and version."""
-    decoder = _decoders.get(stored.topic)
-    if decoder is None:
+    read = _readers.get(stored.topic)
+    if read is None:
         raise UnknownEventName(f"unknown event name {stored.topic!r} at {_place(stored)}")
     try:
         # The parser skips over what it does not know; damage there should show all the same.
         stored.state.decode()
         envelope = _envelopes.decode(stored.state)
-        event = decoder.decode(envelope.data)
+        event = read(envelope.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MapperDeserialisationError(f"{stored.topic} at {_place(stored)}: {error}") from error
     return Recorded(

@@ -17,7 +17,7 @@ from eventsourcing.persistence import MapperDeserialisationError, Notification
 from psycopg.sql import SQL, Composed, Identifier
 
 from adapters.event_codec import decode
-from domain.events import NAMES
+from domain.events import stored_names
 from domain.recorded import Recorded
 
 BATCH_EVENTS: Final = 2_000
@@ -28,7 +28,7 @@ CONNECT_TIMEOUT_S: Final = 5
 _SQL_FOLDER: Final = Path(__file__).parent / "sql" / "log"
 
 Row = tuple[str, int, str, bytes, int]
-Params = Mapping[str, int | str | None]
+Params = Mapping[str, int | str | list[str] | datetime | None]
 
 
 class LogUnreadable(Exception):
@@ -50,6 +50,18 @@ class LogReader:
         """The position of the newest event, 0 for an empty log. Raises LogUnreadable."""
         with self._connection() as connection:
             return self._last_position(connection)
+
+    def position_at(self, moment: datetime) -> int:
+        """The last position before the first event that says a later time than this. Raises LogUnreadable."""
+        with self._connection() as connection:
+            later = self._rows(connection, "first_later_than", {"at": moment})
+            return int(later[0][0]) - 1 if later else self._last_position(connection)
+
+    def moment_of(self, position: int) -> datetime | None:
+        """When the last event up to a position was recorded; None without one. Raises LogUnreadable."""
+        with self._connection() as connection:
+            found = self._rows(connection, "at_position", {"position": position})
+            return found[0][0] if found else None
 
     def read_all(self, after: int = 0, until: int | None = None) -> Iterator[Recorded]:
         """Events with positions above `after`, up to `until`, in order, a batch in memory at a time.
@@ -86,7 +98,7 @@ class LogReader:
         Raises LogUnreadable; LogDamaged at an event that cannot be decoded.
         """
         with self._connection() as connection:
-            params: Params = {"stream": stream, "topic": NAMES[kind], "before": before}
+            params: Params = {"stream": stream, "topics": list(stored_names(kind)), "before": before}
             rows = self._rows(connection, "read_stream_since", params)
         return list(map(self._decoded, rows))
 

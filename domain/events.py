@@ -1,12 +1,14 @@
 """The stored name of every event. Append only: a name is a format, so it is never changed or used again.
 
-Moving a class to another file changes nothing here but the import; a changed shape gets a new name.
+Moving a class to another file changes nothing here but the import. A changed shape gets a new name, and the
+old one moves to `domain.upcasts`: the two tables together are every name that ever was in a log.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from domain import cart, goods, key, order, saga, saga_acts, sale, session, stock, user
+from domain.upcasts import UPCASTS, Form, newest_forms
 
 EVENTS: Mapping[str, type[Any]] = {
     "GoodsCreated": goods.GoodsCreated,
@@ -44,7 +46,6 @@ EVENTS: Mapping[str, type[Any]] = {
     "RoleGranted": user.RoleGranted,
     "LoggedOutEverywhere": user.LoggedOutEverywhere,
     "EmailClaimed": user.EmailClaimed,
-    "SessionOpened": session.SessionOpened,
     "SessionRotated": session.SessionRotated,
     "SessionEnded": session.SessionEnded,
     "CheckoutBegun": cart.CheckoutBegun,
@@ -60,3 +61,16 @@ EVENTS: Mapping[str, type[Any]] = {
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}
+"""The name that an event is stored under today."""
+
+FORMS: Mapping[str, Form] = newest_forms(EVENTS, UPCASTS)
+"""What each name that may stand in a log is read as. Importing this raises BadUpcast for a wrong table."""
+
+_STORED_NAMES: Mapping[type[Any], tuple[str, ...]] = {
+    kind: tuple(name for name, form in FORMS.items() if form.kind is kind) for kind in NAMES
+}
+
+
+def stored_names(kind: type[Any]) -> tuple[str, ...]:
+    """Every name under which such an event may stand in a log, that of today first."""
+    return _STORED_NAMES[kind]

@@ -67,15 +67,6 @@ class SessionBegun:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionOpened:
-    """Recorded before there were epochs; SessionBegun is now."""
-
-    user_id: int
-    refresh_digest: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class SessionRotated:
     refresh_digest: str
 
@@ -85,15 +76,13 @@ class SessionEnded:
     reason: str
 
 
-SessionEvent = SessionBegun | SessionOpened | SessionRotated | SessionEnded
+SessionEvent = SessionBegun | SessionRotated | SessionEnded
 
 
 def evolve(session: Session, event: SessionEvent) -> Session:
     match event:
         case SessionBegun(user_id, refresh_digest, expires_at, epoch):
             return Session(user_id, refresh_digest, expires_at, is_open=True, epoch=epoch)
-        case SessionOpened(user_id, refresh_digest, expires_at):
-            return Session(user_id, refresh_digest, expires_at, is_open=True)
         case SessionRotated(refresh_digest):
             return replace(session, refresh_digest=refresh_digest)
         case SessionEnded():

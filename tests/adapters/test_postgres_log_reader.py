@@ -102,6 +102,18 @@ def test_a_stream_is_read_since_its_last_event_of_a_kind(
     assert reader.read_stream_since("stock-12", StockSold, before=3) == reader.read_stream("stock-12", 2)
 
 
+def test_a_kind_is_found_under_every_name_it_was_stored_by(
+    shop: ShopHistory, reader: LogReader, fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(reader.read_stream_since("stock-12", StockSet, before=6))
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute("UPDATE inventory.events SET topic = 'StockTaken' WHERE originator_version = 3")
+    monkeypatch.setattr(postgres_log_reader, "stored_names", lambda _: ("StockSet", "StockTaken"))
+
+    events = reader.read_stream_since("stock-12", StockSet, before=6)
+    assert (before, [event.originator_version for event in events]) == (4, [4, 5])
+
+
 def test_a_role_that_can_only_select_is_enough(reader: LogReader, fresh_database: str) -> None:
     with psycopg.connect(fresh_database, autocommit=True) as owner:
         owner.execute(f"CREATE ROLE {READER_ROLE} NOLOGIN")

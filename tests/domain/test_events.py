@@ -1,68 +1,28 @@
-"""The name table: complete, one name an event, and the names never change."""
+"""The name tables: complete, one name an event, and every name of before leads to one of today.
+
+That names and shapes never change is tested on stored bytes: tests/adapters/test_event_corpus.py.
+"""
 
 import importlib
 import pkgutil
+import re
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import get_args
 
 import pytest
 
 import domain
-from domain.events import EVENTS, NAMES
+from domain.events import EVENTS, FORMS, NAMES, stored_names
 from domain.services import SERVICES
+from domain.session import SessionBegun
+from domain.stock import StockSet
+from domain.upcasts import UPCASTS, BadUpcast, Fields, Upcast, newest_forms
 from domain.user import EmailClaimed
 
-FIRST_NAMES = {
-    "GoodsCreated",
-    "GoodsChanged",
-    "GoodsDeleted",
-    "StockSet",
-    "StockAdjusted",
-    "StockSold",
-    "StockReturned",
-    "Sold",
-    "SellRefused",
-    "RolledBack",
-    "RollbackBarred",
-    "CartReplaced",
-    "CartLinePut",
-    "CartLineRemoved",
-    "CheckedOut",
-    "OrderStarted",
-    "SellConfirmed",
-    "SellDenied",
-    "SellUnanswered",
-    "PaymentTaken",
-    "PaymentLapsed",
-    "OrderCancelled",
-    "ReturnConfirmed",
-    "Resent",
-    "OrderPlaced",
-    "OrderPaid",
-    "OrderClosed",
-    "RefundDue",
-    "KeyUsed",
-    "UserRegistered",
-    "ProfileChanged",
-    "PasswordChanged",
-    "RoleGranted",
-    "LoggedOutEverywhere",
-    "EmailClaimed",
-    "SessionOpened",
-    "SessionRotated",
-    "SessionEnded",
-    "CheckoutBegun",
-    "CheckoutDropped",
-    "PlacementRefused",
-    "RetryOrdered",
-    "CompensationOrdered",
-    "CartClosed",
-    "LoggedOutElsewhere",
-    "UserErased",
-    "EmailReleased",
-    "SessionBegun",
-}
+ROOT = Path(__file__).parents[2]
+NAMED_IN_SQL = re.compile(r"\btopic\s*(?:=|<>|IN\s*\()\s*'(\w+)'")
 
 
 def event_kinds() -> set[type[object]]:
@@ -83,15 +43,74 @@ def test_a_name_means_one_event_and_an_event_has_one_name() -> None:
     assert len(set(EVENTS.values())) == len(EVENTS) == len(NAMES)
 
 
-def test_names_that_are_in_a_log_somewhere_are_still_known() -> None:
-    assert FIRST_NAMES - set(EVENTS) == set()
-
-
 @pytest.mark.parametrize("kind", EVENTS.values(), ids=EVENTS)
 def test_an_event_is_a_frozen_value(kind: type[object]) -> None:
     assert is_dataclass(kind)
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert all(not isinstance(field.default_factory, type) for field in fields(kind))
+
+
+# upcasts
+
+
+def same(fields: Fields) -> Fields:
+    return fields
+
+
+def first(fields: Fields) -> Fields:
+    return {**fields, "first": True}
+
+
+def test_a_name_of_before_leads_through_every_hop_to_the_event_of_today() -> None:
+    upcasts = {"Set": Upcast("Stocked", first), "Stocked": Upcast("StockSet", same)}
+    forms = newest_forms({"StockSet": StockSet}, upcasts)
+
+    assert {name: (form.kind, form.changes) for name, form in forms.items()} == {
+        "StockSet": (StockSet, ()),
+        "Stocked": (StockSet, (same,)),
+        "Set": (StockSet, (first, same)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("upcasts", "why"),
+    [
+        ({"Set": "Set"}, "Set -> Set: a circle"),
+        ({"Set": "Stocked", "Stocked": "Set"}, "Set -> Stocked -> Set: a circle"),
+        ({"Old": "Set", "Set": "Stocked", "Stocked": "Set"}, "Set -> Stocked -> Set: a circle"),
+        ({"Set": "Stocked"}, "Set -> Stocked: the last of them is no event and is not upcast"),
+        ({"StockSet": "StockSet"}, "StockSet: a name that is upcast cannot be an event's as well"),
+        ({"StockSet": "Set", "Set": "StockSet"}, "StockSet: a name that is upcast"),
+    ],
+)
+def test_an_upcast_that_is_no_way_to_an_event_is_refused_at_the_start(
+    upcasts: dict[str, str], why: str
+) -> None:
+    with pytest.raises(BadUpcast, match=re.escape(why)):
+        newest_forms({"StockSet": StockSet}, {name: Upcast(to, same) for name, to in upcasts.items()})
+
+
+def test_every_name_is_an_event_of_today_or_of_before() -> None:
+    assert set(FORMS) == set(EVENTS) | set(UPCASTS)
+    assert all(form.kind in NAMES for form in FORMS.values())
+
+
+def test_an_event_may_stand_in_a_log_under_every_name_it_ever_had() -> None:
+    assert stored_names(SessionBegun) == ("SessionBegun", "SessionOpened")
+    assert stored_names(StockSet) == ("StockSet",)
+    assert sorted(name for kind in NAMES for name in stored_names(kind)) == sorted(FORMS)
+
+
+def test_sql_that_names_an_event_knows_every_name_it_ever_had() -> None:
+    """Queries with names written out find what is stored under exactly these, so one name must be all."""
+    files = [*(ROOT / "adapters").rglob("*.py"), *(ROOT / "adapters").rglob("*.sql")]
+    named = {name for path in files for name in NAMED_IN_SQL.findall(path.read_text())}
+
+    assert "UserErased" in named
+    assert {name: stored_names(EVENTS[name]) for name in named} == {name: (name,) for name in named}
+
+
+# services
 
 
 def test_services_own_different_logs() -> None:

@@ -14,7 +14,6 @@ from domain.session import (
     Session,
     SessionBegun,
     SessionEnded,
-    SessionOpened,
     SessionRotated,
     decide_end,
     decide_open,
@@ -39,10 +38,6 @@ def test_a_session_opens_with_its_first_token() -> None:
 
     assert opened == SessionBegun(7, "d1", END, 2)
     assert evolve(NONE, opened) == OPEN
-
-
-def test_a_session_from_before_there_were_epochs_is_of_the_first() -> None:
-    assert evolve(NONE, SessionOpened(7, "d1", END)) == replace(OPEN, epoch=0)
 
 
 @pytest.mark.parametrize(

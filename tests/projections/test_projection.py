@@ -6,7 +6,7 @@ from domain.cart import CheckoutBegun, CheckoutDropped
 from domain.events import EVENTS
 from domain.key import KeyUsed
 from domain.services import GOODS, SERVICES
-from domain.session import SessionBegun, SessionEnded, SessionOpened, SessionRotated
+from domain.session import SessionBegun, SessionEnded, SessionRotated
 from domain.user import EmailClaimed, EmailReleased, LoggedOutElsewhere, LoggedOutEverywhere
 from projections import PROJECTIONS
 from projections.goods import GOODS as GOODS_PROJECTION
@@ -21,7 +21,6 @@ SHOWN_NOWHERE: frozenset[type[Any]] = frozenset(
         LoggedOutElsewhere,
         LoggedOutEverywhere,
         SessionBegun,
-        SessionOpened,
         SessionRotated,
         SessionEnded,
         KeyUsed,

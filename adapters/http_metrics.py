@@ -1,10 +1,14 @@
-"""Numbers for an operator's monitoring: requests by route and status, their duration, orders."""
+"""Numbers for an operator's monitoring: requests by route and status, their duration, orders, projections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from adapters.projection_states import STANDS_STILL, Look, Standing
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -48,5 +52,50 @@ class HttpMetrics:
         self._refused.labels(reason).inc()
 
     def text(self) -> bytes:
-        """These numbers, then the other parts' and the process's own: the names differ."""
+        """These numbers, then the other parts' and the process's own: the names differ.
+
+        Takes as long as the parts take; those of the projections ask the database.
+        """
         return b"".join(map(generate_latest, self._shown))
+
+
+PROJECTION_NUMBERS: Final[Sequence[tuple[str, str, Callable[[Standing], float | None]]]] = (
+    ("position", "Up to where in its log it is applied.", lambda one: one.position),
+    ("lag_events", "Events of its log that are not applied yet.", lambda one: one.behind_events),
+    ("lag_seconds", "Age of the oldest event that is not applied yet.", lambda one: one.behind_s),
+    (
+        "stopped",
+        "1 when it moves again only after somebody did something: it met an event that it cannot apply, "
+        "or another version made its tables.",
+        lambda one: float(one.condition in STANDS_STILL),
+    ),
+)
+"""Of each projection: the name's end, what it means, and the value; none where that cannot be told."""
+
+
+class ProjectionNumbers(Collector):
+    """What the database says of all projections, whichever process moves them.
+
+    `states`: the latest look, None when the database gave no answer in time.
+    """
+
+    def __init__(self, states: Callable[[], Look | None]) -> None:
+        self._states = states
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        states = self._states()
+        is_whole = states is not None and not states.missing
+        yield GaugeMetricFamily(
+            "tillroll_projections_known",
+            "1 when the database told how all projections stand; 0: what it did not tell is left out.",
+            float(is_whole),
+        )
+        for name, means, value_of in PROJECTION_NUMBERS:
+            metric = GaugeMetricFamily(f"tillroll_projection_{name}", means, labels=("projection", "log"))
+            for one in () if states is None else states.standings:
+                value = value_of(one)
+                if value is not None:
+                    metric.add_metric((one.name, one.log), value)
+            yield metric

@@ -16,16 +16,21 @@ from adapters.cli_replay import timeline_of
 from adapters.event_codec import decode
 from adapters.http_app import create_app
 from adapters.http_fast_lane import FastLane
+from adapters.http_metrics import ProjectionNumbers
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
 from adapters.nats_client import NATS_ERRORS, text_of
 from adapters.open_orders import OpenOrders
 from adapters.paseto_tokens import Tokens
+from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore
 from adapters.postgres_queries import Queries, read_pool
 from adapters.postgres_recorder import LogRecorder
+from adapters.projection_states import READ_SCHEMA, Look, kept_projections, look
+from adapters.projection_watch import Lately, in_words
 from adapters.saga_rows import saga_of
+from adapters.settings import SERVICES as DATABASES
 from adapters.token_key_file import token_key
 from adapters.user_sessions import Sessions
 from adapters.wiring import Plant
@@ -61,6 +66,8 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     sessions = sessions_of(people, tokens)
     queries = Queries(pool)
     eraser = eraser_of(people, plant.order_ledger(), queries, settings)
+    dsns = {str(service): plant.dsn(service) for service in DATABASES}
+    states = Lately(partial(look, kept_projections(dsns))).look
     parts = HttpParts(
         users=plant.ledger(USER),
         goods=plant.ledger(GOODS),
@@ -78,7 +85,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         new_goods_id=SequenceIds(await _id_pool(plant, GOODS.log), GOODS.log).new,
         clock=utc_now,
         new_command_id=new_command_id,
-        readiness=Readiness(plant, pool).look,
+        readiness=Readiness(plant, states).look,
         saga=partial(saga_of, plant.dsn(ORDER.log)),
         timeline=partial(timeline_of, {service.log: plant.dsn(service.log) for service in SERVICES}),
     )
@@ -87,7 +94,8 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     await follower.begin()
     sessions.hears_all = people.personal.hears_all = follower.hears_all
     plant.tasks += [follower.run(), eraser.run()]
-    app = FastLane(create_app(parts, [plant.numbers.registry]))
+    numbers = [plant.numbers.registry, ProjectionNumbers(states).registry]
+    app = FastLane(create_app(parts, numbers))
     plant.tasks.append(serve_http(app, sock, trusted_proxies=settings.proxies))
 
 
@@ -146,14 +154,18 @@ class Follower:
 
 
 class Readiness:
-    """What /readyz says: the broker, the read models and every log, each by its name."""
+    """What /readyz says: the broker, the read models, the watchdog's list and every log, each by its name."""
 
-    def __init__(self, plant: Plant, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, plant: Plant, states: Callable[[], Look | None]) -> None:
         self._plant = plant
-        self._pool = pool
+        self._states = states
 
     async def look(self) -> Mapping[str, str]:
-        probes: dict[str, Probe] = {"broker": self._broker, "read-models": self._read_models}
+        probes: dict[str, Probe] = {
+            "broker": self._broker,
+            "read-models": partial(self._projections, READ_SCHEMA),
+            "saga-list": partial(self._projections, DUE_SCHEMA),
+        }
         for service in SERVICES:
             probes[f"{service.log}-log"] = partial(self._log, service.log)
         answers = await asyncio.gather(*(probe() for probe in probes.values()))
@@ -171,20 +183,18 @@ class Readiness:
         """Asks the log's own database; a thread each, because the library's recorder blocks."""
         return await asyncio.to_thread(_answers, self._plant.dsn(log))
 
-    async def _read_models(self) -> str:
-        try:
-            async with self._pool.connection(timeout=2.0) as conn:
-                rows = await (await conn.execute(STOPPED)).fetchall()
-        except (psycopg.Error, OSError) as error:
-            logger.warning("the read models do not answer: %s", error)
+    async def _projections(self, schema: str) -> str:
+        states = await asyncio.to_thread(self._states)
+        standings = [one for one in states.standings if one.schema == schema] if states else []
+        if not standings:
+            missing = "timeout" if states is None else "; ".join(states.missing)
+            logger.warning("projections in schema %s do not answer: %s", schema, missing)
             return NO_ANSWER
-        return "; ".join(f"projection {name} has stopped" for (name,) in rows) or "ok"
+        return in_words(standings)
 
 
 NO_ANSWER: Final = "no answer"
 """What strangers are told; the reason stands in our own log."""
-
-STOPPED: Final = "SELECT projection FROM read.position WHERE last_error IS NOT NULL"
 
 
 def _answers(dsn: str) -> str:

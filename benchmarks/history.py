@@ -26,6 +26,7 @@ from benchmarks.shop import LAG_TICKS, SERVICES, Shop
 from benchmarks.shop_stories import WEIGHTS, opening
 
 LOGS: Final = tuple(service.log for service in SERVICES)
+STORIES_A_TICK: Final = 4
 TELL_EVERY_EVENTS: Final = 50_000
 LEAST_GOODS: Final = 20
 MOST_FIRST_GOODS: Final = 5_000
@@ -40,13 +41,16 @@ class CannotFill(Exception):
 
 
 class History:
-    """A shop that goes on for as long as it is asked to: a new story begins with every tick."""
+    """A shop that goes on for as long as it is asked to; new stories begin with every tick.
 
-    def __init__(self, seed: int, goods: int) -> None:
+    `events`: how long it is going to be, about; that decides how many goods the shop opens with.
+    """
+
+    def __init__(self, events: int, seed: int = 1) -> None:
         self.shop = Shop(seed)
         self._due: defaultdict[int, list[Story]] = defaultdict(list)
         self._kinds, self._weights = list(WEIGHTS), list(accumulate(WEIGHTS.values()))
-        self._go_on(opening(self.shop, goods))
+        self._go_on(opening(self.shop, _goods_for(events)))
 
     def batches(self) -> Iterator[tuple[str, list[StoredEvent]]]:
         """For ever: what one log gets in some ticks. No batch holds an effect of what comes after it."""
@@ -62,7 +66,8 @@ class History:
         for story in self._due.pop(shop.tick, ()):
             self._go_on(story)
         if shop.goods:
-            self._go_on(shop.rng.choices(self._kinds, cum_weights=self._weights)[0](shop))
+            for kind in shop.rng.choices(self._kinds, cum_weights=self._weights, k=STORIES_A_TICK):
+                self._go_on(kind(shop))
 
     def _go_on(self, story: Story) -> None:
         wait = 0
@@ -73,9 +78,9 @@ class History:
 
 
 def batches(events: int, seed: int = 1) -> Iterator[tuple[str, list[StoredEvent]]]:
-    """(log, events) in causal order over all logs, about `events` events; some hundreds a batch at most."""
+    """(log, events) in causal order over all logs, about `events` events; some hundreds a batch."""
     left = events
-    for log, stored in History(seed, _goods_for(events)).batches():
+    for log, stored in History(events, seed).batches():
         yield log, stored
         left -= len(stored)
         if left <= 0:
@@ -85,11 +90,17 @@ def batches(events: int, seed: int = 1) -> Iterator[tuple[str, list[StoredEvent]
 def fill(
     dsn_by_log: Mapping[str, str], events: int, seed: int = 1, progress: Progress | None = None
 ) -> dict[str, int]:
-    """Stores a history of about `events` events; returns how many each log got. All of it or nothing.
+    """Stores a history of about `events` events; returns how many each log got.
 
     The logs must be migrated and empty. Raises CannotFill; psycopg.Error.
     """
-    history = History(seed, _goods_for(events))
+    return store(History(events, seed), dsn_by_log, events, progress)
+
+
+def store(
+    history: History, dsn_by_log: Mapping[str, str], events: int, progress: Progress | None = None
+) -> dict[str, int]:
+    """As `fill`, of a history that can go on afterwards: its next batches continue these logs."""
     with _no_collecting(), ExitStack() as stack:
         copies = {log: stack.enter_context(_Copy.into(dsn_by_log[log], log)) for log in LOGS}
         done = told = 0

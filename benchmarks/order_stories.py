@@ -37,8 +37,8 @@ Story = Generator[int, None, None]
 """Yields the ticks until it goes on."""
 
 SELL_DEADLINE: Final = timedelta(seconds=30)
-PAYMENT_WINDOW: Final = timedelta(seconds=600)
-PAID_WITHIN_TICKS: Final = 600
+PAYMENT_WINDOW: Final = timedelta(seconds=120)
+PAID_WITHIN_TICKS: Final = 400
 LARGE_ORDERS: Final = 0.01
 LARGE_ORDER_LINES: Final = 50
 MOST_LINES: Final = 5
@@ -68,7 +68,6 @@ def order(shop: Shop) -> Story:
         return
     yield shop.hop()
     yield from outcome(shop, order_id)
-    shop.leave(user_id)
     shop.forget((streams.saga(order_id), streams.order(order_id), streams.sale(order_id)))
 
 
@@ -110,6 +109,7 @@ def cancelled_early(shop: Shop, order_id: str) -> Story:
         _sell(shop, order_id)
         yield shop.hop()
     _cancel(shop, order_id)
+    shop.leave(shop.saga(order_id).user_id)
     yield from _rolled_back(shop, order_id)
 
 
@@ -118,6 +118,7 @@ def unanswered(shop: Shop, order_id: str) -> Story:
     if shop.rng.random() < 0.5:
         _sell(shop, order_id)
     yield from _waited_for(shop, order_id)
+    shop.leave(shop.saga(order_id).user_id)
     yield from _rolled_back(shop, order_id)
 
 
@@ -139,6 +140,7 @@ def compensated(shop: Shop, order_id: str) -> Story:
 
 
 Outcome = Callable[[Shop, str], Story]
+"""What becomes of an order that was started. Its user leaves once it is decided, and may do other things."""
 
 WEIGHTS: Final[dict[Outcome, float]] = {
     paid: 72,

@@ -1,0 +1,201 @@
+"""The live projection: how fast it catches up, how far behind it is, and what rate it keeps up with.
+
+    python -m benchmarks.live
+
+PostgreSQL with fsync on, the projector role in a process of its own (`tillroll serve projector`), the writer
+in another with the real recorder. A rate is kept up with when the writer has reached it and, at its end, the
+last commits of all logs are in all read models within a second.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psutil
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from adapters.embedded_servers import EmbeddedServers
+from adapters.postgres_migrate import migrate
+from adapters.role_process import RoleProcess
+from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from benchmarks.lag import LOOK_EVERY_S, READ_POSITIONS, Lag, Samples, lag_of, sampling
+from benchmarks.live_writer import Writer
+
+PACED_PER_S: Final = 10_000
+PACED_S: Final = 30
+STEPS_PER_S: Final = (10_000, 15_000, 20_000, 25_000, 30_000)
+STEP_S: Final = 10
+KEPT_UP_WITHIN_S: Final = 1.0
+WRITER_SHORTFALL: Final = 0.97
+PATIENCE_S: Final = 600.0
+CATCH_UP_POLL_S: Final = 0.02
+
+
+class TooSlow(Exception):
+    """The projector did not reach the head of the logs in ten minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    events: int
+    seconds: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """`wanted`, `reached`: events a second. `cpu`: share of one core that the projector used."""
+
+    wanted: int
+    reached: float
+    lag: Lag
+    cpu: float
+
+    @property
+    def is_kept_up_with(self) -> bool:
+        return self.reached >= WRITER_SHORTFALL * self.wanted and self.lag.last_s < KEPT_UP_WITHIN_S
+
+
+class Bench:
+    """A database, a writer, and the projector when it runs."""
+
+    def __init__(self, settings: Settings, writer: Writer) -> None:
+        dsn = settings.dsn("read")
+        assert dsn is not None
+        self._dsn = dsn
+        self._writer = writer
+        self._projector = RoleProcess(["serve", "projector"], child_environment(settings), settings.data)
+
+    @contextmanager
+    def projecting(self) -> Iterator[None]:
+        self._projector.start()
+        try:
+            yield
+        finally:
+            self._projector.stop()
+
+    def catch_up(self, events: int) -> CatchUp:
+        """Events of the logs a second, from the first batch that any projection commits."""
+        heads = self._writer.fill(events)
+        with psycopg.connect(self._dsn, autocommit=True) as connection, self.projecting():
+            self._wait(connection, lambda positions: any(positions.values()))
+            began, cpu_s = time.monotonic(), self._cpu_s()
+            self._wait(
+                connection, lambda positions: all(positions[each] >= heads[each[0]] for each in positions)
+            )
+            return CatchUp(sum(heads.values()), time.monotonic() - began, self._cpu_s() - cpu_s)
+
+    def paced(self, per_s: int, seconds: int) -> Paced:
+        """The projector must be running, and at the head of the logs."""
+        self._writer.prepare(per_s * seconds)
+        began, cpu_s = time.monotonic(), self._cpu_s()
+        with sampling(self._dsn) as samples:
+            commits = self._writer.write(per_s)
+            heads = {commit.log: commit.position for commit in commits}
+            _wait_for(samples, heads)
+        busy_s = time.monotonic() - began
+        took_s = commits[-1].at - commits[0].at
+        reached = sum(commit.events for commit in commits) / took_s
+        return Paced(per_s, reached, lag_of(commits, samples), (self._cpu_s() - cpu_s) / busy_s)
+
+    def _wait(
+        self, connection: psycopg.Connection, are_there: Callable[[Mapping[tuple[str, str], int]], bool]
+    ) -> None:
+        ends_at = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends_at:
+            rows = connection.execute(READ_POSITIONS).fetchall()
+            if are_there({(log, projection): position for log, projection, position in rows}):
+                return
+            time.sleep(CATCH_UP_POLL_S)
+        raise TooSlow
+
+    def _cpu_s(self) -> float:
+        """Of the projector's processes until now, without those of PostgreSQL that work for it."""
+        pid = self._projector.pid
+        assert pid is not None
+        process = psutil.Process(pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+
+def _wait_for(samples: Samples, heads: Mapping[str, int]) -> None:
+    ends_at = time.monotonic() + PATIENCE_S
+    while not samples.have_reached(heads):
+        if time.monotonic() > ends_at:
+            raise TooSlow
+        time.sleep(LOOK_EVERY_S)
+
+
+@contextmanager
+def _bench(history_events: int) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        folder = TemporaryDirectory(prefix="tillroll-live-", ignore_cleanup_errors=True)
+        data = Path(stack.enter_context(folder)) / "data"
+        servers = stack.enter_context(EmbeddedServers(data))
+        addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
+        settings = only_embedded(load_settings(), data).model_copy(update=addresses)
+        migrate(settings)
+        assert servers.dsn is not None
+        writer = Writer(servers.dsn, history_events)
+        stack.callback(writer.close)
+        yield Bench(settings, writer)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)
+    out = Console()
+    with _bench(options.events) as bench:
+        caught_up = bench.catch_up(options.events)
+        _tell_catch_up(out, caught_up)
+        with bench.projecting():
+            # Connections and caches are warm, and the writer has a feeling for its rate, before it counts.
+            bench.paced(PACED_PER_S // 2, 2)
+            lagging = bench.paced(PACED_PER_S, options.seconds)
+            _tell(
+                out, f"Lag over {options.seconds} s at a steady rate; cores: used by the projector", [lagging]
+            )
+            steps = [bench.paced(per_s, STEP_S) for per_s in options.steps]
+            _tell(out, f"Lag at rates of {STEP_S} s each", steps)
+    return 0
+
+
+def _tell_catch_up(out: Console, caught_up: CatchUp) -> None:
+    rate, share = caught_up.events / caught_up.seconds, caught_up.cpu_s / caught_up.seconds
+    out.print(
+        f"Catching up with {caught_up.events:,} events of the four logs in seven projections:"
+        f" {caught_up.seconds:.1f} s, {rate:,.0f} events/s; the projector used {share:.2f} cores",
+        highlight=False,
+    )
+
+
+def _tell(out: Console, title: str, phases: Sequence[Paced]) -> None:
+    columns = ("events/s", "written", "p50 s", "p99 s", "max s", "end s", "cores", "kept up")
+    table = Table(*columns, title=title)
+    for paced in phases:
+        lag = paced.lag
+        seconds = [f"{each:.3f}" for each in (lag.p50_s, lag.p99_s, lag.max_s, lag.last_s)]
+        kept_up = "yes" if paced.is_kept_up_with else "no"
+        table.add_row(f"{paced.wanted:,}", f"{paced.reached:,.0f}", *seconds, f"{paced.cpu:.2f}", kept_up)
+    out.print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measures the live projection beside a writer.")
+    parser.add_argument("--events", type=int, default=1_000_000, help="history to catch up with")
+    parser.add_argument("--seconds", type=int, default=PACED_S, help="how long the steady rate is kept")
+    parser.add_argument("--steps", type=int, nargs="*", default=list(STEPS_PER_S), help="rates in events/s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

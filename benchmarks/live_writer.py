@@ -1,0 +1,106 @@
+"""The writer of the live bench, a process of its own: it fills the logs, then appends at a given rate.
+
+Events are made before the clock starts, so what is measured beside the projector is appending, nothing else.
+"""
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+
+from adapters.postgres_log import PostgresLog
+from benchmarks.history import LOGS, History, store
+
+Batch = tuple[str, list[StoredEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """`position`: of its last event. `at`: when COMMIT was answered, on the machine's monotonic clock."""
+
+    log: str
+    position: int
+    events: int
+    at: float
+
+
+class Writer:
+    """Speaks to the process. `history_events`: how long the history will be in all, about."""
+
+    def __init__(self, dsn: str, history_events: int, seed: int = 1) -> None:
+        processes = get_context("spawn")
+        self._ours, theirs = processes.Pipe()
+        self._process = processes.Process(target=_work, args=(dsn, history_events, seed, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def fill(self, events: int) -> dict[str, int]:
+        """Stores the beginning of the history at once; returns the length of each log."""
+        lengths: dict[str, int] = self._ask("fill", events)
+        return lengths
+
+    def prepare(self, events: int) -> None:
+        """Makes the next events."""
+        self._ask("prepare", events)
+
+    def write(self, per_s: float) -> list[Commit]:
+        """Appends what was prepared at this rate, or as fast as it goes."""
+        commits: list[Commit] = self._ask("write", per_s)
+        return commits
+
+    def close(self) -> None:
+        self._ours.send(("close", 0))
+        self._process.join()
+
+    def _ask(self, what: str, number: float) -> Any:
+        self._ours.send((what, number))
+        return self._ours.recv()
+
+
+def _work(dsn: str, history_events: int, seed: int, pipe: "Connection[Any, Any]") -> None:
+    # Millions of values without cycles; the collector would look at all of them while the clock runs.
+    gc.disable()
+    history = History(history_events, seed)
+    batches = history.batches()
+    logs = {log: PostgresLog(dsn, log) for log in LOGS}
+    prepared: list[Batch] = []
+    while True:
+        what, number = pipe.recv()
+        match what:
+            case "fill":
+                pipe.send(store(history, dict.fromkeys(LOGS, dsn), number))
+            case "prepare":
+                prepared = _take(batches, number)
+                pipe.send(None)
+            case "write":
+                pipe.send(_write(logs, prepared, number))
+            case _:
+                return
+
+
+def _take(batches: Any, events: int) -> list[Batch]:
+    taken: list[Batch] = []
+    while events > 0:
+        taken.append(next(batches))
+        events -= len(taken[-1][1])
+    return taken
+
+
+def _write(logs: dict[str, PostgresLog], prepared: Sequence[Batch], per_s: float) -> list[Commit]:
+    """Each batch has its moment; one that is late is not waited for."""
+    began = time.monotonic()
+    done = 0
+    commits: list[Commit] = []
+    for log, events in prepared:
+        early_s = began + done / per_s - time.monotonic()
+        if early_s > 0:
+            time.sleep(early_s)
+        positions = logs[log].append(events, {})
+        commits.append(Commit(log, positions[-1], len(events), time.monotonic()))
+        done += len(events)
+    return commits

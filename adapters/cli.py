@@ -12,6 +12,7 @@ from adapters import (
     cli_keys,
     cli_load,
     cli_parked,
+    cli_rebuild,
     cli_replay,
     cli_saga,
     cli_site,
@@ -33,6 +34,7 @@ cli_load.register(app)
 cli_users.register(app)
 cli_audit.register(app)
 cli_bench.register(app)
+cli_rebuild.register(cli_replay.app)
 app.add_typer(cli_replay.app, name="replay")
 app.add_typer(cli_saga.app, name="saga")
 app.add_typer(cli_parked.app, name="parked")

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from adapters.audit_run import CannotAudit
 from adapters.embedded_servers import NotRunning, read_running
+from adapters.log_moments import NoSuchMoment
 from adapters.postgres_log_reader import LogUnreadable
+from adapters.read_sets import CannotRebuild
 from adapters.settings import SERVICES, SettingError, load_settings
 
 COULD_NOT_RUN: Final = 2
@@ -39,12 +41,23 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_NUMBER
 
 
+COULD_NOT: Final = (
+    BadArgument,
+    CannotAudit,
+    CannotRebuild,
+    LogUnreadable,
+    NoSuchMoment,
+    NotRunning,
+    SettingError,
+)
+
+
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
     """Ends the command with exit code 2 and one line on stderr when it could not run."""
     try:
         yield
-    except (BadArgument, CannotAudit, LogUnreadable, NotRunning, SettingError) as error:
+    except COULD_NOT as error:
         typer.echo(f"tillroll: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None
 

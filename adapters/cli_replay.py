@@ -39,7 +39,10 @@ STATUS_WORDS: Final = {
     OrderStatus.CLOSED.name: "closed",
 }
 
-app = typer.Typer(no_args_is_help=True, help="What happened: to an order, or in any stream. Reads only.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What happened, to an order or in any stream; and read models made again from the logs.",
+)
 
 
 @app.command("order")

@@ -12,6 +12,7 @@ from adapters import (
     cli_keys,
     cli_load,
     cli_parked,
+    cli_projections,
     cli_rebuild,
     cli_replay,
     cli_saga,
@@ -33,6 +34,7 @@ cli_site.register(app)
 cli_load.register(app)
 cli_users.register(app)
 cli_audit.register(app)
+cli_projections.register(app)
 cli_bench.register(app)
 cli_rebuild.register(cli_replay.app)
 app.add_typer(cli_replay.app, name="replay")

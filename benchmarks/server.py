@@ -11,15 +11,19 @@ from adapters.postgres_read_schema import create_read_tables
 
 
 @contextmanager
-def own_server(*, fsync: bool = True) -> Iterator[str]:
-    """The address of a database with empty logs and read models. Raises EmbeddedServerError."""
+def bare_server(*, fsync: bool = True) -> Iterator[str]:
+    """The address of an empty database. Raises EmbeddedServerError."""
     folder = TemporaryDirectory(prefix="tillroll-bench-", ignore_cleanup_errors=True)
-    with (
-        folder as path,
-        EmbeddedServers(Path(path) / "data", nats=False, fsync=fsync) as servers,
-    ):
+    with folder as path, EmbeddedServers(Path(path) / "data", nats=False, fsync=fsync) as servers:
         dsn = servers.dsn
         assert dsn is not None
+        yield dsn
+
+
+@contextmanager
+def own_server() -> Iterator[str]:
+    """The address of a database with empty logs and read models, fsync on. Raises EmbeddedServerError."""
+    with bare_server() as dsn:
         for log in LOGS:
             migrate_log(dsn, log)
         create_read_tables(dsn)

@@ -24,8 +24,8 @@ FROM (
         md5(number::text) AS word,
         %(start)s::timestamptz + number * interval '2 seconds' AS at,
         CASE
-            WHEN number * 2654435761 %% 1000 < 20 THEN 1
-            WHEN number * 2654435761 %% 1000 < 220 THEN 3
+            WHEN (hashint8(number)::bigint & 2147483647) %% 1000 < 20 THEN 1
+            WHEN (hashint8(number)::bigint & 2147483647) %% 1000 < 220 THEN 3
             ELSE 2
         END AS status
     FROM generate_series(1, %(orders)s::bigint) AS number

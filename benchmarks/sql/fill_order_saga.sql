@@ -4,8 +4,8 @@ SELECT
     %(first_id)s + number * %(id_step)s,
     CASE
         WHEN number %% 50 = 3 THEN 'SELLING'
-        WHEN number * 2654435761 %% 1000 < 20 THEN 'AWAITING_PAYMENT'
-        WHEN number * 2654435761 %% 1000 < 220 THEN 'CLOSED'
+        WHEN (hashint8(number)::bigint & 2147483647) %% 1000 < 20 THEN 'AWAITING_PAYMENT'
+        WHEN (hashint8(number)::bigint & 2147483647) %% 1000 < 220 THEN 'CLOSED'
         ELSE 'PAID'
     END,
     CASE WHEN number %% 50 = 3 THEN 'Sell' END,

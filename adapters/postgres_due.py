@@ -8,9 +8,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-SCHEMA: Final = "order"
+from adapters.postgres_read_schema import statement
 
-DUE: Final = 'SELECT order_id FROM "order".order_saga WHERE next_try_at <= %s ORDER BY next_try_at LIMIT %s'
+SCHEMA: Final = "order"
 
 
 class DueUnknown(OSError):
@@ -34,7 +34,8 @@ class PostgresDue:
         try:
             await self._pool.open()
             async with self._pool.connection() as conn:
-                rows = await (await conn.execute(DUE, (now, limit))).fetchall()
+                params = {"now": now, "limit": limit}
+                rows = await (await conn.execute(statement("due", SCHEMA), params)).fetchall()
         except psycopg.Error as error:
             raise DueUnknown(str(error).partition("\n")[0]) from error
         return [str(row[0]) for row in rows]

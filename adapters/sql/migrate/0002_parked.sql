@@ -1,5 +1,5 @@
 -- Messages that were taken off the wire because nobody can read or handle them, in the schema of the log
--- whose role takes them. Every statement may be run again, also beside running processes.
+-- whose role takes them.
 
 -- `data` is the beginning of the message, `size` and `sha256` are of all of it. A message is named by its place
 -- in the broker's stream, and by its bytes, because a stream that is made again counts from 1 again.

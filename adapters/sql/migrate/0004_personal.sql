@@ -1,5 +1,5 @@
 -- Keys of persons, beside the log and never in it: what is deleted here can never be read again anywhere.
--- The placeholder is the schema of the user log. Every statement may be run again.
+-- The placeholder is the schema of the user log.
 
 CREATE TABLE IF NOT EXISTS {schema}.personal_keys (
     user_id bigint PRIMARY KEY,

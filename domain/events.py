@@ -4,7 +4,7 @@ Moving a class to another file changes nothing here but the import. A changed sh
 old one moves to `domain.upcasts`: the two tables together are every name that ever was in a log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from domain import cart, goods, key, order, saga, saga_acts, sale, session, stock, user
@@ -74,3 +74,8 @@ _STORED_NAMES: Mapping[type[Any], tuple[str, ...]] = {
 def stored_names(kind: type[Any]) -> tuple[str, ...]:
     """Every name under which such an event may stand in a log, that of today first."""
     return _STORED_NAMES[kind]
+
+
+def other_stored_names(kinds: Collection[type[Any]]) -> list[str]:
+    """Every name under which none of these events ever stood: what who wants only these need not read."""
+    return sorted(name for name, form in FORMS.items() if form.kind not in kinds)

@@ -185,7 +185,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     return SIMPLE[hint] if hint in SIMPLE else st.sampled_from(list(hint))
 
 
-CAUSES = values(Cause)
+CAUSES = st.builds(Cause, **{name: values(kind) for name, kind in get_type_hints(Cause).items()})
 
 
 @pytest.mark.parametrize("name", EVENTS)

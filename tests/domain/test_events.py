@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 import domain
-from domain.events import EVENTS, FORMS, NAMES, stored_names
+from domain.events import EVENTS, FORMS, NAMES, other_stored_names, stored_names
 from domain.services import SERVICES
 from domain.session import SessionBegun
 from domain.stock import StockSet
@@ -99,6 +99,14 @@ def test_an_event_may_stand_in_a_log_under_every_name_it_ever_had() -> None:
     assert stored_names(SessionBegun) == ("SessionBegun", "SessionOpened")
     assert stored_names(StockSet) == ("StockSet",)
     assert sorted(name for kind in NAMES for name in stored_names(kind)) == sorted(FORMS)
+
+
+def test_who_wants_some_events_reads_past_every_name_that_the_others_ever_had() -> None:
+    everything = set(FORMS)
+
+    assert set(other_stored_names({SessionBegun})) == everything - {"SessionBegun", "SessionOpened"}
+    assert set(other_stored_names({StockSet})) == everything - {"StockSet"}
+    assert other_stored_names(set(NAMES)) == []
 
 
 def test_sql_that_names_an_event_knows_every_name_it_ever_had() -> None:

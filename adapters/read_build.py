@@ -15,12 +15,11 @@ from itertools import islice
 from typing import Any, Final
 
 import psycopg
-from eventsourcing.persistence import MapperDeserialisationError, Notification
-from psycopg.sql import SQL, Identifier, Literal
+from eventsourcing.persistence import MapperDeserialisationError
 
 from adapters.child_launcher import PR_SET_PDEATHSIG
-from adapters.event_codec import decode
-from adapters.postgres_read_schema import query, session, statement
+from adapters.event_codec import decode_row
+from adapters.postgres_read_schema import session, statement
 from adapters.read_shelf import Shelf
 from domain.events import NAMES
 from domain.recorded import Recorded
@@ -30,6 +29,9 @@ from projections.projection import Projection, apply, key_of
 RANGE_POSITIONS: Final = 50_000
 """Positions of the log read by one statement, so that none lasts long and holds back VACUUM."""
 
+CHUNK_ROWS: Final = 500
+"""Rows that libpq holds at once, however many the statement has."""
+
 BATCH_EVENTS: Final = 2_000
 BATCH_BYTES: Final = 8 * 1024**2
 """Of stored events that are decoded and folded at once: what bounds the memory of a builder."""
@@ -38,9 +40,7 @@ SAVE_EVERY_POSITIONS: Final = 20_000
 INCOMPLETE: Final = "being built, not complete"
 
 _PATIENT: Final = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-"""COPY waits for whoever reads or writes the other end."""
-
-_TYPES: Final = ("text", "int8", "text", "bytea", "int8")
+"""A statement that is read in pieces waits for whoever works on them."""
 
 StoredRow = tuple[str, int, str, bytes, int]
 
@@ -123,19 +123,16 @@ class _Building:
     def _rows(self) -> Iterator[StoredRow]:
         """What the projection wants to see of the log, and what no version knows: that must stop it."""
         others = sorted(NAMES[kind] for kind in NAMES.keys() - self._projection.events)
-        text = SQL(query("copy_events"))
-        names = {"schema": Identifier(self._projection.log), "others": Literal(others)}
-        with self._log.cursor() as cursor:
+        text = statement("batch_events", self._projection.log)
+        with self._log.cursor(binary=True) as cursor:
             for after in range(0, self._task.until, RANGE_POSITIONS):
                 until = min(after + RANGE_POSITIONS, self._task.until)
-                bounds = {"after": Literal(after), "until": Literal(until)}
-                with cursor.copy(text.format(**names, **bounds)) as copied:
-                    copied.set_types(_TYPES)
-                    yield from copied.rows()
+                params = {"after": after, "until": until, "others": others}
+                yield from cursor.stream(text, params, size=CHUNK_ROWS)
 
     def _decoded(self, row: StoredRow) -> Recorded:
         try:
-            return decode(Notification(*row))
+            return decode_row(*row)
         except MapperDeserialisationError as error:
             raise CannotBuild(f"{self._at(row[4])}: {_line(error)}") from error
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from domain.order import Contact, OrderLine
 from domain.refusals import Short
@@ -256,19 +257,19 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
     step = MOVES.get((saga.step, type(event)))
     if step is None:
         return saga
-    reason = REASONS.get(type(event), saga.reason)
-    moved = replace(saga, step=step, reason=reason, tries=0, next_try_at=None)
+    moved: dict[str, Any] = {"step": step, "tries": 0, "next_try_at": None}
     match event:
         case OrderStarted():
             return started(event)
         case SellConfirmed(pay_before):
-            return replace(moved, pay_before=pay_before)
+            moved["pay_before"] = pay_before
         case SellDenied(reason, short):
-            return replace(moved, reason=reason, short=short)
+            moved |= {"reason": reason, "short": short}
         case PlacementRefused(reason):
-            return replace(moved, reason=reason)
+            moved["reason"] = reason
         case _:
-            return moved
+            moved["reason"] = REASONS.get(type(event), saga.reason)
+    return replace(saga, **moved)
 
 
 def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:

@@ -1,7 +1,6 @@
 """The story of an order in golden texts: when, since the step before, who, what."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -208,7 +207,7 @@ def test_an_effect_is_never_told_before_its_cause_whatever_the_clocks_say(
     happen(shop)
     right = [line.partition(": ")[2] for line in story(shop)]
     shop.logs["inventory"] = [
-        replace(recorded, cause=replace(recorded.cause, at=recorded.cause.at + timedelta(seconds=seconds)))
+        recorded._replace(cause=recorded.cause._replace(at=recorded.cause.at + timedelta(seconds=seconds)))
         for recorded in shop.logs["inventory"]
     ]
     assert [line.partition(": ")[2] for line in story(shop)] == right

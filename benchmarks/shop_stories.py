@@ -91,6 +91,7 @@ def leaving(shop: Shop) -> Story:
         return
     caller = streams.user(user_id)
     shop.users.remove(user_id)
+    shop.leave(user_id)
     shop.tell(USER, EraseUser(user_id, _digest(user_id)), caller)
     yield shop.hop()
     shop.tell(ORDER, CloseCart(user_id), "erasure")

@@ -71,8 +71,7 @@ def _print_json(value: Any) -> None:
 
 def _show(standings: tuple[Standing, ...], out: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    # A terminal of 80 columns has no room for more.
-    headings = COLUMNS if not out.is_terminal else {name: COLUMNS[name] for name in NARROW}
+    headings = NARROW if out.is_terminal else COLUMNS
     for heading in headings:
         is_number = heading in NUMBERS
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading != STATE)
@@ -80,9 +79,18 @@ def _show(standings: tuple[Standing, ...], out: Console) -> None:
         cells = (Text(_harmless(cell(one))) for cell in headings.values())
         table.add_row(*cells, style=STYLES.get(one.condition))
     out.print(table)
+    if out.is_terminal:
+        for one in standing_still(standings):
+            out.print(Text(_harmless(f"{one.name}: {_state(one)}"), style=STYLES[one.condition]))
+
+
+def _words(one: Standing) -> str:
+    """As short as a column of a terminal."""
+    return WORDS[one.condition].partition(":")[0]
 
 
 def _state(one: Standing) -> str:
+    """With the reason, or with what to do."""
     words = WORDS[one.condition]
     return f"{words}: {one.error}" if one.condition is Condition.STOPPED else words
 
@@ -118,7 +126,12 @@ COLUMNS: Final[Mapping[str, Callable[[Standing], str]]] = {
     STATE: _state,
     "Moved (UTC)": lambda one: _time(one.moved_at),
 }
-NARROW: Final = ("Projection", "Position", "Waiting", "For", STATE)
+NARROW: Final = {
+    **{name: COLUMNS[name] for name in ("Projection", "Position", "Waiting", "For")},
+    STATE: _words,
+}
+"""A terminal of 80 columns has no room for more."""
+
 NUMBERS: Final = frozenset({"Position", "Head", "Waiting", "For"})
 STYLES: Final[Mapping[Condition, str]] = {
     Condition.NOT_MOVING: "bold yellow",

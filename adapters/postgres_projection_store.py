@@ -26,6 +26,9 @@ STUCK_AFTER_S: Final = 3.25
 
 GONE_WITHIN_MS: Final = 500
 
+_REMEDIES: Final = {"read": "replay rebuild"}
+"""What makes tables of another version anew, by schema; elsewhere a migration does."""
+
 _APPLICATION: Final = "tillroll projector"
 """The name of these sessions in PostgreSQL, by which one projector knows another's."""
 
@@ -75,7 +78,7 @@ class PostgresProjectionStore:
         if shape not in (None, self._shape):
             raise TablesOfAnotherShape(
                 f"{self._schema}.{self._place['projection']} was made by another version of Tillroll:"
-                " run `tillroll replay rebuild`"
+                f" run `tillroll {_REMEDIES.get(self._schema, 'migrate')}`"
             )
         return self.seen, locked is not None
 

@@ -49,32 +49,48 @@ def statement(name: str, schema: str) -> bytes:
 
 
 def create_read_tables(
-    dsn: str, schema: str = "read", projections: Iterable[Projection] = PROJECTIONS
+    dsn: str,
+    schema: str = "read",
+    projections: Iterable[Projection] = PROJECTIONS,
+    *,
+    begins_anew: bool = False,
 ) -> None:
     """Make the tables and positions of these projections; what is there stays as it is.
 
-    So do tables that another version of a projection made: only a rebuild replaces those. Raises
+    So do tables that another version of a projection made: only a rebuild replaces those. With `begins_anew`
+    they are made anew instead, empty, for a schema whose readers can do without some rows for a while. Raises
     psycopg.errors.LockNotAvailable when projectors at work leave no gap for a new column.
     """
     wanted = tuple(projections)
     for _ in range(TRIES - 1):
         # Whoever waits longer for a lock than 2 s stops all readers for as long.
         with suppress(psycopg.errors.LockNotAvailable):
-            _create(dsn, schema, wanted)
+            _create(dsn, schema, wanted, begins_anew)
             return
-    _create(dsn, schema, wanted)
+    _create(dsn, schema, wanted, begins_anew)
 
 
-def _create(dsn: str, schema: str, wanted: Sequence[Projection]) -> None:
+def _create(dsn: str, schema: str, wanted: Sequence[Projection], begins_anew: bool) -> None:
     with psycopg.connect(session(dsn)) as connection:
         # Two that make the same table at the same moment get an error in spite of IF NOT EXISTS.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"tillroll read tables {schema}"])
         _create_section(connection, schema, "position")
         _add_missing_column(connection, schema)
         for projection in wanted:
-            if _noted_shape(connection, schema, projection) == projection.shape:
+            is_another = _noted_shape(connection, schema, projection) != projection.shape
+            if is_another and begins_anew:
+                _drop(connection, schema, projection)
+            if begins_anew or not is_another:
                 for table in projection.tables:
                     _create_section(connection, schema, table.name)
+
+
+def _drop(connection: psycopg.Connection, schema: str, projection: Projection) -> None:
+    """Waits for whoever holds the position, so that nobody goes on writing."""
+    noted = {"log": projection.log, "projection": projection.name, "shape": projection.shape}
+    connection.execute(statement("begin_anew", schema), noted)
+    for table in projection.tables:
+        connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(schema, table.name)))
 
 
 def _create_section(connection: psycopg.Connection, schema: str, name: str) -> None:

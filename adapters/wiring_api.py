@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -53,8 +53,6 @@ FOLLOW_BATCH: Final = 1_000
 
 BROKER_ANSWERS_WITHIN_S: Final = 2
 """What its client takes are whole seconds."""
-
-Probe = Callable[[], Awaitable[str]]
 
 
 async def add_api(plant: Plant, sock: socket.socket) -> None:
@@ -161,15 +159,16 @@ class Readiness:
         self._states = states
 
     async def look(self) -> Mapping[str, str]:
-        probes: dict[str, Probe] = {
-            "broker": self._broker,
-            "read-models": partial(self._projections, READ_SCHEMA),
-            "saga-list": partial(self._projections, DUE_SCHEMA),
+        logs = [service.log for service in SERVICES]
+        states, broker, answers = await asyncio.gather(
+            asyncio.to_thread(self._states), self._broker(), asyncio.gather(*map(self._log, logs))
+        )
+        projections = {"read-models": READ_SCHEMA, "saga-list": DUE_SCHEMA}
+        return {
+            "broker": broker,
+            **{part: _told(states, schema) for part, schema in projections.items()},
+            **{f"{log}-log": answer for log, answer in zip(logs, answers, strict=True)},
         }
-        for service in SERVICES:
-            probes[f"{service.log}-log"] = partial(self._log, service.log)
-        answers = await asyncio.gather(*(probe() for probe in probes.values()))
-        return dict(zip(probes, answers, strict=True))
 
     async def _broker(self) -> str:
         """Asks it: a broker that hangs still looks connected."""
@@ -183,18 +182,18 @@ class Readiness:
         """Asks the log's own database; a thread each, because the library's recorder blocks."""
         return await asyncio.to_thread(_answers, self._plant.dsn(log))
 
-    async def _projections(self, schema: str) -> str:
-        states = await asyncio.to_thread(self._states)
-        standings = [one for one in states.standings if one.schema == schema] if states else []
-        if not standings:
-            missing = "timeout" if states is None else "; ".join(states.missing)
-            logger.warning("projections in schema %s do not answer: %s", schema, missing)
-            return NO_ANSWER
-        return in_words(standings)
-
 
 NO_ANSWER: Final = "no answer"
 """What strangers are told; the reason stands in our own log."""
+
+
+def _told(states: Look | None, schema: str) -> str:
+    standings = [one for one in states.standings if one.schema == schema] if states else []
+    if standings:
+        return in_words(standings)
+    missing = "timeout" if states is None else "; ".join(states.missing)
+    logger.warning("projections in schema %s do not answer: %s", schema, missing)
+    return NO_ANSWER
 
 
 def _answers(dsn: str) -> str:

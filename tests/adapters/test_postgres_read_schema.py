@@ -16,7 +16,15 @@ from adapters.postgres_read_schema import create_read_tables
 from projections import PROJECTIONS
 from projections.goods import GOODS
 from projections.projection import Projection
-from tests.adapters.read_side import assert_same_as_fold, busy_shop, catch_up, create_logs, live, store
+from tests.adapters.read_side import (
+    assert_same_as_fold,
+    busy_shop,
+    catch_up,
+    create_logs,
+    finish,
+    live,
+    store,
+)
 
 NEWER = replace(GOODS, version=2)
 
@@ -110,6 +118,28 @@ def test_tables_of_another_version_are_not_touched_by_a_migration(
     create_read_tables(logs, projections=[wider])
     with psycopg.connect(logs) as connection:
         assert connection.execute("SELECT to_regclass('read.goods_by_weight')").fetchone() == (None,)
+
+
+def test_a_copy_that_may_begin_anew_does_so_and_catches_up(logs: str) -> None:
+    """The watchdog's list of sagas: one that is not whole only delays a wake-up."""
+    shop = busy_shop()
+    store(logs, shop)
+    catch_up(logs)
+    create_read_tables(logs, projections=[NEWER], begins_anew=True)
+    assert shapes(logs) == {one.name: one.shape for one in (*PROJECTIONS, NEWER)}
+    with psycopg.connect(logs) as connection:
+        assert connection.execute("SELECT count(*) FROM read.goods").fetchone() == (0,)
+    with live(NEWER, logs) as running:
+        finish(running)
+    assert_same_as_fold(logs, shop)
+
+
+def test_a_copy_that_may_begin_anew_stays_while_it_is_of_this_version(logs: str) -> None:
+    shop = busy_shop()
+    store(logs, shop)
+    catch_up(logs)
+    create_read_tables(logs, begins_anew=True)
+    assert_same_as_fold(logs, shop)
 
 
 # beside processes at work

@@ -59,21 +59,41 @@ def test_readiness_in_words(goods: Standing, words: str, is_ready: bool) -> None
     assert works(words) is is_ready
 
 
+class Readable(Readiness):
+    """Where everything but projections answers."""
+
+    def __init__(self, states: Look | None) -> None:
+        super().__init__(cast(Plant, None), lambda: states)
+
+    async def _broker(self) -> str:
+        return "ok"
+
+    async def _log(self, log: str) -> str:
+        return "ok"
+
+
 async def test_readiness_has_a_part_for_the_read_models_and_one_for_the_watchdogs_list() -> None:
     states = Look((replace(GOODS, error="x"), replace(GOODS, schema="order", behind_s=60.0)), ())
-    readiness = Readiness(cast(Plant, None), lambda: states)
-    assert await readiness._projections("read") == "projection goods has stopped"
-    assert await readiness._projections("order") == "ok, but projection order.goods is 60 s behind"
+    assert await Readable(states).look() == {
+        "broker": "ok",
+        "read-models": "projection goods has stopped",
+        "saga-list": "ok, but projection order.goods is 60 s behind",
+        "user-log": "ok",
+        "goods-log": "ok",
+        "inventory-log": "ok",
+        "order-log": "ok",
+    }
 
 
-@pytest.mark.parametrize("states", [None, Look((), ("the positions of schema read cannot be read: why",))])
+@pytest.mark.parametrize(
+    ("states", "why"),
+    [(None, "timeout"), (Look((USER,), ("order cannot be read",)), "order cannot be read")],
+)
 async def test_strangers_are_not_told_why_nothing_answers(
-    states: Look | None, caplog: pytest.LogCaptureFixture
+    states: Look | None, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    readiness = Readiness(cast(Plant, None), lambda: states)
-    assert await readiness._projections("read") == "no answer"
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("projections in schema read do not answer: ")
+    assert (await Readable(states).look())["saga-list"] == "no answer"
+    assert f"projections in schema order do not answer: {why}" in caplog.messages
 
 
 def test_all_that_stand_still_are_named() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_projector import Projector
 from adapters.postgres_read_schema import create_read_tables
 from adapters.postgres_read_tables import table_rows
@@ -123,6 +124,27 @@ def test_a_projector_at_work_is_left_at_work(logs: str) -> None:
                 time.sleep(0.3)
             store_of.save_position(1)
     assert position(logs) == 1
+
+
+def test_a_batch_ends_also_where_nobody_waits_for_its_position(logs: str) -> None:
+    def slow_batch(stuck: PostgresProjection, owner: psycopg.Connection) -> None:
+        with stuck._store.transaction():
+            stuck._store.take_position()
+            assert owner.execute(FREE).fetchall() == []
+            time.sleep(3.5)
+            assert owner.execute(FREE).fetchall() == [(0,)]
+            stuck._store.save_position(1)
+
+    with (
+        live(GOODS, logs) as stuck,
+        psycopg.connect(logs, autocommit=True) as owner,
+        pytest.raises(psycopg.errors.TransactionTimeout),
+    ):
+        slow_batch(stuck, owner)
+    assert position(logs) == 0
+
+
+FREE = "SELECT position FROM read.position WHERE projection = 'goods' FOR UPDATE SKIP LOCKED"
 
 
 def test_who_holds_positions_but_is_no_projector_is_left_alone(logs: str) -> None:

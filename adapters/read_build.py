@@ -21,7 +21,7 @@ from adapters.child_launcher import PR_SET_PDEATHSIG
 from adapters.event_codec import decode_row
 from adapters.postgres_read_schema import session, statement
 from adapters.read_shelf import Shelf
-from domain.events import NAMES
+from domain.events import other_stored_names
 from domain.recorded import Recorded
 from projections import PROJECTIONS
 from projections.projection import Projection, apply, key_of
@@ -122,7 +122,7 @@ class _Building:
 
     def _rows(self) -> Iterator[StoredRow]:
         """What the projection wants to see of the log, and what no version knows: that must stop it."""
-        others = sorted(NAMES[kind] for kind in NAMES.keys() - self._projection.events)
+        others = other_stored_names(self._projection.events)
         text = statement("batch_events", self._projection.log)
         with self._log.cursor(binary=True) as cursor:
             for after in range(0, self._task.until, RANGE_POSITIONS):

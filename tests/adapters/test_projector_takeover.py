@@ -96,21 +96,17 @@ async def test_another_projector_is_at_work_within_five_seconds(
         took_s = await taken_over(logs, gone_at)
         figure(f"projector: {how} while {moment}: another one was at work {took_s:.1f} s later")
         assert took_s < TAKEOVER_S
-    assert list(table_rows(logs, "read", GOODS)) == folded(GOODS, shop)
-
-
-@pytest.mark.parametrize("moment", ["folding", "working", "reading"])
-async def test_one_that_is_continued_later_changes_nothing(logs: str, shop: ShopHistory, moment: str) -> None:
-    with psycopg.connect(logs, autocommit=True) as connection:
-        connection.execute(SLOW)
-    with going(logs, "stop", moment) as process:
-        gone_at = float(await asyncio.to_thread(line_of, process))
-        await taken_over(logs, gone_at)
-        os.kill(process.pid, signal.SIGCONT)
-        assert await asyncio.to_thread(line_of, process) == NOTHING_LEFT
-        assert process.wait(TAKEOVER_S) == 0
+        if how == "stop":
+            await continued(process)
     assert position(logs) == len(shop.logs["goods"])
     assert list(table_rows(logs, "read", GOODS)) == folded(GOODS, shop)
+
+
+async def continued(process: subprocess.Popen[str]) -> None:
+    """It goes on in the middle of a batch that has been ended, and must change nothing."""
+    os.kill(process.pid, signal.SIGCONT)
+    assert await asyncio.to_thread(line_of, process) == NOTHING_LEFT
+    assert process.wait(TAKEOVER_S) == 0
 
 
 def test_a_projector_at_work_is_left_at_work(logs: str) -> None:

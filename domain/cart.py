@@ -6,7 +6,7 @@ it is empty, refuses everything, and no order is placed from it, not even one th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from domain.limits import MAX_LINES
@@ -155,7 +155,7 @@ def evolve(cart: Cart, event: CartEvent) -> Cart:
             return Cart(cart.lines) if cart.order_id == order_id else cart
         case CheckedOut(order_id, lines):
             left = _less(cart.lines, {line.goods_id: line.nums for line in lines})
-            return Cart(left) if cart.order_id == order_id else replace(cart, lines=left)
+            return Cart(left) if cart.order_id == order_id else Cart(left, cart.order_id, cart.under_way)
         case CartClosed():
             return Cart(is_closed=True)
         case _:

@@ -14,10 +14,10 @@ A (step, event) pair that is not in MOVES changes nothing, so a repeated or late
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.order import Contact, OrderLine
 from domain.refusals import Short
@@ -40,9 +40,10 @@ class Step(StrEnum):
 TERMINAL = frozenset({Step.PAID, Step.REFUSED, Step.CLOSED})
 
 
-@dataclass(frozen=True, slots=True)
-class Saga:
-    """`tries`: how often the owed command was sent again since the step began, or an operator's retry."""
+class Saga(NamedTuple):
+    """A tuple with names: it is made anew for every event, in half the time of a frozen dataclass.
+
+    `tries`: how often the owed command was sent again since the step began, or an operator's retry."""
 
     step: Step = Step.NEW
     order_id: str = ""
@@ -252,7 +253,7 @@ REASONS: Mapping[type[SagaEvent], str] = {
 
 def evolve(saga: Saga, event: SagaEvent) -> Saga:
     """What MOVES does not list changes nothing: the log may hold it, but the saga is past it."""
-    if isinstance(event, Resent | RetryOrdered):
+    if isinstance(event, (Resent, RetryOrdered)):
         return _tried(saga, event)
     step = MOVES.get((saga.step, type(event)))
     if step is None:
@@ -269,7 +270,7 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
             moved["reason"] = reason
         case _:
             moved["reason"] = REASONS.get(type(event), saga.reason)
-    return replace(saga, **moved)
+    return saga._replace(**moved)
 
 
 def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:
@@ -277,7 +278,7 @@ def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:
     if saga.step not in OWES:
         return saga
     tries = event.tries if isinstance(event, Resent) else 0
-    return replace(saga, tries=tries, next_try_at=event.next_try_at)
+    return saga._replace(tries=tries, next_try_at=event.next_try_at)
 
 
 def started(event: OrderStarted) -> Saga:

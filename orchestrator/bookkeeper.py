@@ -12,7 +12,7 @@ turn there, and those waits were most of an order's time.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from eventsourcing.persistence import StoredEvent
@@ -171,7 +171,7 @@ class Bookkeeper:
             self._known[name] = after
             self._known.move_to_end(name)
         placed = zip(work.recorded, positions, strict=True)
-        recorded = [replace(event, position=position) for event, position in placed]
+        recorded = [event._replace(position=position) for event, position in placed]
         pairs = zip(requests, decided, strict=True)
         answers = [self._answer(request, outcome, positions) for request, outcome in pairs]
         while len(self._known) > MAX_STATES:

@@ -8,12 +8,15 @@ that cannot be applied at all is a bug, or a damaged log, and stops the projecti
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, get_type_hints
 
 from domain import streams
 from domain.recorded import Recorded
 
 SHAPE_DIGITS: Final = 16
+
+KNOWN_NAMES: Final = 16_384
 
 Row = tuple[Any, ...]
 """The values of one row, in the order of the table's columns; each table has its own NamedTuple."""
@@ -76,7 +79,13 @@ def _typed_columns(table: Table) -> list[tuple[str, str]]:
 
 def key_of(recorded: Recorded) -> int:
     """The number in the stream's name: the goods, user or order that the event is about."""
-    return int(streams.key_of(recorded.originator_id))
+    return _number(recorded.originator_id)
+
+
+@lru_cache(KNOWN_NAMES)
+def _number(stream: str) -> int:
+    """Asked several times for each event, and a stream's events come soon after each other."""
+    return int(streams.key_of(stream))
 
 
 def apply(table: Table, standing: dict[int, Rows], recorded: Recorded) -> None:

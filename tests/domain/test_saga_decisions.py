@@ -211,7 +211,7 @@ def test_a_retry_ends_the_pause_and_counts_tries_anew(step: Step) -> None:
     ordered = decide_retry(saga_in(step), RETRY)
 
     assert ordered == RetryOrdered("the broker is back", RETRY.at)
-    assert evolve(saga_in(step), ordered) == replace(saga_in(step), tries=0, next_try_at=RETRY.at)
+    assert evolve(saga_in(step), ordered) == saga_in(step)._replace(tries=0, next_try_at=RETRY.at)
 
 
 @pytest.mark.parametrize("step", OWES)
@@ -285,7 +285,7 @@ def test_what_cannot_be_compensated_says_why(step: Step, refusal: type[Refusal])
 
 @pytest.mark.parametrize("step", [Step.ROLLING_BACK, Step.CLOSED])
 def test_a_compensated_order_cannot_be_cancelled_as_well(step: Step) -> None:
-    saga = replace(saga_in(step), reason="compensated")
+    saga = saga_in(step)._replace(reason="compensated")
 
     with pytest.raises(OrderAlreadyClosed):
         decide_cancel(saga, TO_PAY)

@@ -286,7 +286,8 @@ def test_two_registrations_of_one_email_meet_in_the_same_stream() -> None:
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.log)
 def test_the_first_states_are_shared_so_they_are_frozen(service: Service) -> None:
     for category in service.categories.values():
-        assert type(category.initial).__dataclass_params__.frozen
+        kind = type(category.initial)
+        assert issubclass(kind, tuple) or kind.__dataclass_params__.frozen
 
 
 def test_a_whole_order_in_both_logs() -> None:

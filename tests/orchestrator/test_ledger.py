@@ -147,7 +147,7 @@ async def test_positions_are_those_of_the_log_and_listeners_hear_first(
 
 
 def heard_at(heard: Sequence[Recorded]) -> dict[Recorded, int]:
-    return {replace(event, position=0): event.position for event in heard}
+    return {event._replace(position=0): event.position for event in heard}
 
 
 async def test_a_command_that_does_nothing_has_no_position(

@@ -325,7 +325,7 @@ def cancelled_without_a_return() -> Any:
 
     def keep(found: saga.Saga, event: Any) -> saga.Saga:
         after = evolve(found, event)
-        return replace(after, step=saga.Step.CLOSED) if isinstance(event, saga.OrderCancelled) else after
+        return after._replace(step=saga.Step.CLOSED) if isinstance(event, saga.OrderCancelled) else after
 
     evolve = saga.evolve
     return _with_evolve(keep)

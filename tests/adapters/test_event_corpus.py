@@ -7,12 +7,10 @@ Three files stand in tests/corpus. Entries and lines are added at their ends, ne
   stored means changing this file too, which nobody does by accident.
 """
 
-import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -20,15 +18,9 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.event_codec import decode, encode
 from domain.events import EVENTS, FORMS, NAMES
-from domain.recorded import Cause
 from domain.upcasts import UPCASTS
+from tests.adapters.event_corpus import DIGESTS, ENTRIES, SHAPES, digest, plain
 from tests.adapters.event_shapes import shape_of
-
-CORPUS: Final = Path(__file__).parents[1] / "corpus"
-
-ENTRIES: Final[list[dict[str, Any]]] = json.loads((CORPUS / "events.json").read_text())
-SHAPES: Final = dict(line.split(" ", 1) for line in (CORPUS / "shapes.txt").read_text().splitlines())
-DIGESTS: Final = (CORPUS / "digests.txt").read_text().splitlines()
 
 INSTEAD: Final = """
 Logs are full of {name} as it was, so put it back as it was. When the event needs another shape:
@@ -39,30 +31,12 @@ docs/evolution.md goes through it."""
 
 ADD: Final = """
 A new name joins the corpus and then is never changed: an entry at the end of tests/corpus/events.json,
-a line in shapes.txt and a line in digests.txt. docs/evolution.md goes through it."""
-
-
-def digest(entry: dict[str, Any]) -> str:
-    """What was stored, not what it means: an upcast may tell it in another form one day."""
-    stored = [entry["name"], entry["bytes"], SHAPES.get(entry["name"])]
-    return f"{hashlib.sha256(json.dumps(stored).encode()).hexdigest()} {entry['name']}"
+a line in shapes.txt and a line in digests.txt; tests/adapters/event_corpus.py prints all three.
+docs/evolution.md goes through it."""
 
 
 def stored(entry: dict[str, Any]) -> StoredEvent:
     return StoredEvent("any-1", 1, entry["name"], entry["bytes"].encode())
-
-
-def plain(value: Any) -> Any:
-    """A value with nothing in it but what JSON has; times in seconds since 1970."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Cause):
-        return {name: plain(item) for name, item in value._asdict().items()}
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.timestamp()
-    return int(value) if isinstance(value, IntEnum) else value
 
 
 def why_not_the_same(name: str, kind: type[Any]) -> str | None:
@@ -98,7 +72,7 @@ def test_every_name_is_in_the_corpus() -> None:
 
 
 def test_entries_are_added_and_never_changed() -> None:
-    today = [digest(entry) for entry in ENTRIES]
+    today = [digest(entry, SHAPES.get(entry["name"])) for entry in ENTRIES]
     changed = [was for was, now in zip(DIGESTS, today, strict=False) if was != now]
     fresh = "\n  ".join(today[len(DIGESTS) :])
 

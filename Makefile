@@ -9,10 +9,11 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench simulate fuzz chaos lint format lock clean
+.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing simulate fuzz chaos \
+	kill-projectors lint format lock clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## make .venv with the exact versions of requirements.lock and the tillroll command
 
@@ -25,6 +26,18 @@ test: install ## all tests
 bench: install ## orders a second over HTTP on a fresh shop; not part of the tests
 	@$(BIN)/tillroll bench http $(ARGS)
 
+bench-rebuild: install ## rebuilding all read models of EVENTS=1000000, beside what reading and copying them costs
+	@$(BIN)/python -m benchmarks.rebuild --events $(or $(EVENTS),1000000) $(ARGS)
+
+bench-live: install ## how fast projections follow, and how far behind they are meanwhile
+	@$(BIN)/python -m benchmarks.live $(ARGS)
+
+bench-pages: install ## pages of every list at up to ORDERS=10000000 orders, with their plans; needs 10 GB
+	@$(BIN)/python -m benchmarks.pages $(if $(ORDERS),--orders $(ORDERS)) $(ARGS)
+
+bench-tailing: install ## sixteen writers and a reader who must never miss one of IDS=1000000
+	@$(BIN)/python -m benchmarks.tailing --ids $(or $(IDS),1000000) $(ARGS)
+
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)
 
@@ -33,6 +46,9 @@ fuzz: install ## N=20000 requests made out of the OpenAPI document, as every rol
 
 chaos: install ## MINUTES=10 of kills and faults on a shop of real processes; SEED=n for the same faults
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+kill-projectors: install ## KILLS=200 of projectors at random moments; live tables must equal a rebuild byte for byte
+	@$(BIN)/python -m tests.adapters.kill_projectors --kills $(or $(KILLS),200) $(ARGS)
 
 lint: install ## formatting, lint and types, changing nothing
 	@$(BIN)/ruff format --check .

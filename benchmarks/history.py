@@ -36,6 +36,10 @@ Progress = Callable[[int, int], None]
 """Hears how many events are stored, of how many."""
 
 
+Window = Mapping[str, list[StoredEvent]]
+"""Events by log, in the order in which they were recorded."""
+
+
 class CannotFill(Exception):
     """The logs cannot be filled; the text says why, in one line."""
 
@@ -52,13 +56,18 @@ class History:
         self._kinds, self._weights = list(WEIGHTS), list(accumulate(WEIGHTS.values()))
         self._go_on(opening(self.shop, _goods_for(events)))
 
-    def batches(self) -> Iterator[tuple[str, list[StoredEvent]]]:
-        """For ever: what one log gets in some ticks. No batch holds an effect of what comes after it."""
+    def windows(self) -> Iterator[Window]:
+        """For ever: what some ticks recorded. Nothing in it was caused by what another log has in it."""
         while True:
             for _ in range(LAG_TICKS):
                 self._tick()
             waiting = self.shop.waiting
-            yield from ((log, waiting.pop(log)) for log in LOGS if log in waiting)
+            yield {log: waiting.pop(log) for log in LOGS if log in waiting}
+
+    def batches(self) -> Iterator[tuple[str, list[StoredEvent]]]:
+        """The same, log by log: no batch holds an effect of what comes after it."""
+        for window in self.windows():
+            yield from window.items()
 
     def _tick(self) -> None:
         shop = self.shop
@@ -100,13 +109,14 @@ def fill(
 def store(
     history: History, dsn_by_log: Mapping[str, str], events: int, progress: Progress | None = None
 ) -> dict[str, int]:
-    """As `fill`, of a history that can go on afterwards: its next batches continue these logs."""
+    """As `fill`, of a history that can go on afterwards: its next windows continue these logs."""
     with _no_collecting(), ExitStack() as stack:
         copies = {log: stack.enter_context(_Copy.into(dsn_by_log[log], log)) for log in LOGS}
         done = told = 0
-        for log, stored in history.batches():
-            copies[log].write(stored)
-            done += len(stored)
+        for window in history.windows():
+            for log, stored in window.items():
+                copies[log].write(stored)
+                done += len(stored)
             if progress is not None and done - told >= TELL_EVERY_EVENTS:
                 told = done
                 progress(done, events)

@@ -5,7 +5,8 @@ Events are made before the clock starts, so what is measured beside the projecto
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -14,9 +15,7 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from adapters.postgres_log import PostgresLog
-from benchmarks.history import LOGS, History, store
-
-Batch = tuple[str, list[StoredEvent]]
+from benchmarks.history import LOGS, History, Window, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +65,16 @@ def _work(dsn: str, history_events: int, seed: int, pipe: "Connection[Any, Any]"
     # Millions of values without cycles; the collector would look at all of them while the clock runs.
     gc.disable()
     history = History(history_events, seed)
-    batches = history.batches()
+    windows = history.windows()
     logs = {log: PostgresLog(dsn, log) for log in LOGS}
-    prepared: list[Batch] = []
+    prepared: list[Window] = []
     while True:
         what, number = pipe.recv()
         match what:
             case "fill":
                 pipe.send(store(history, dict.fromkeys(LOGS, dsn), number))
             case "prepare":
-                prepared = _take(batches, number)
+                prepared = _take(windows, number)
                 pipe.send(None)
             case "write":
                 pipe.send(_write(logs, prepared, number))
@@ -83,24 +82,30 @@ def _work(dsn: str, history_events: int, seed: int, pipe: "Connection[Any, Any]"
                 return
 
 
-def _take(batches: Any, events: int) -> list[Batch]:
-    taken: list[Batch] = []
+def _take(windows: Iterator[Window], events: int) -> list[Window]:
+    taken: list[Window] = []
     while events > 0:
-        taken.append(next(batches))
-        events -= len(taken[-1][1])
+        taken.append(next(windows))
+        events -= sum(map(len, taken[-1].values()))
     return taken
 
 
-def _write(logs: dict[str, PostgresLog], prepared: Sequence[Batch], per_s: float) -> list[Commit]:
-    """Each batch has its moment; one that is late is not waited for."""
+def _write(logs: Mapping[str, PostgresLog], prepared: Sequence[Window], per_s: float) -> list[Commit]:
+    """Each window has its moment; one that is late is not waited for. Its logs are written at once."""
     began = time.monotonic()
     done = 0
     commits: list[Commit] = []
-    for log, events in prepared:
-        early_s = began + done / per_s - time.monotonic()
-        if early_s > 0:
-            time.sleep(early_s)
-        positions = logs[log].append(events, {})
-        commits.append(Commit(log, positions[-1], len(events), time.monotonic()))
-        done += len(events)
+    with ThreadPoolExecutor(len(logs)) as threads:
+        for window in prepared:
+            early_s = began + done / per_s - time.monotonic()
+            if early_s > 0:
+                time.sleep(early_s)
+            appends = [threads.submit(_append, logs[log], log, events) for log, events in window.items()]
+            commits += [append.result() for append in appends]
+            done += sum(map(len, window.values()))
     return commits
+
+
+def _append(log: PostgresLog, name: str, events: Sequence[StoredEvent]) -> Commit:
+    positions = log.append(events, {})
+    return Commit(name, positions[-1], len(events), time.monotonic())

@@ -9,7 +9,7 @@ It is the eventsourcing library's Mapper, so a plain Application reads our logs 
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from eventsourcing.persistence import (
@@ -26,48 +26,41 @@ from domain.events import FORMS, NAMES
 from domain.recorded import Cause, Recorded
 from domain.upcasts import Form
 
+Data = TypeVar("Data")
 
-class Envelope(msgspec.Struct, frozen=True):
+
+class Envelope(msgspec.Struct, Generic[Data], frozen=True, gc=False):
     """What is stored of one event beside its stream, version and name."""
 
     at: datetime
     by: str
     cmd: str
     cor: str
-    data: Any
-
-
-class RawEnvelope(msgspec.Struct, frozen=True):
-    """The same, with the event's own fields left as bytes until its name says what they are."""
-
-    at: datetime
-    by: str
-    cmd: str
-    cor: str
-    data: msgspec.Raw
+    data: Data
 
 
 _encoder = msgspec.json.Encoder()
-_envelopes = msgspec.json.Decoder(RawEnvelope)
-_stored_fields = msgspec.json.Decoder(dict[str, Any])
 
 _NOT_AS_STORED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What an upcast runs into when the fields are not those of its name."""
 
 
-def reader(form: Form) -> Callable[[msgspec.Raw], Any]:
-    """From an event's stored fields to the event; straight from the bytes unless it is upcast."""
+def reader(form: Form) -> Callable[[bytes], Envelope[Any]]:
+    """From stored bytes to the event in its envelope, in one go unless it is upcast."""
     if not form.changes:
-        return msgspec.json.Decoder(form.kind).decode
+        kind: Any = form.kind
+        return msgspec.json.Decoder(Envelope[kind]).decode
+    as_stored = msgspec.json.Decoder(Envelope[dict[str, Any]])
 
-    def upcast(data: msgspec.Raw) -> Any:
-        fields: Any = _stored_fields.decode(data)
+    def upcast(state: bytes) -> Envelope[Any]:
+        envelope = as_stored.decode(state)
+        fields: Any = envelope.data
         try:
             for change in form.changes:
                 fields = change(fields)
         except _NOT_AS_STORED as error:
             raise msgspec.ValidationError(f"cannot be upcast: {error!r}") from error
-        return msgspec.convert(fields, form.kind)
+        return msgspec.structs.replace(envelope, data=msgspec.convert(fields, form.kind))
 
     return upcast
 
@@ -108,12 +101,11 @@ def decode_row(stream: str, version: int, topic: str, state: bytes, position: in
     try:
         # The parser skips over what it does not know; damage there should show all the same.
         state.decode()
-        envelope = _envelopes.decode(state)
-        event = read(envelope.data)
+        envelope = read(state)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MapperDeserialisationError(f"{topic} at {stream} version {version}: {error}") from error
     cause = Cause(envelope.cmd, envelope.by, envelope.cor, envelope.at)
-    return Recorded(stream, version, event, cause, position)
+    return Recorded(stream, version, envelope.data, cause, position)
 
 
 class EventMapper(Mapper[str]):

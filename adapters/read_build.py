@@ -6,6 +6,7 @@ until it is complete, the position row of such a set says that it is not.
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -60,8 +61,13 @@ class Task:
     until: int
 
 
-def die_with(parent: int) -> None:
-    """For a process that works for another: be killed when that one is gone, however it went."""
+def work_for(parent: int) -> None:
+    """For a process that builds for another: be killed when that one is gone, however it went.
+
+    Python's collector is off: it looks for cycles among rows and events, which are values and have none.
+    Measured: a fifth of a builder's time.
+    """
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

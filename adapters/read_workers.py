@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from adapters.postgres_read_schema import session
-from adapters.read_build import Task, build, die_with
+from adapters.read_build import Task, build, work_for
 from adapters.read_sets import positions_of
 
 MAX_WORKERS: Final = 4
@@ -40,7 +40,7 @@ def _workers() -> Iterator[ProcessPoolExecutor]:
     """Processes of their own, not forks: those would share our connections and threads."""
     count = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=die_with, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=work_for, initargs=(os.getpid(),))
     try:
         yield pool
     except BaseException:

@@ -30,12 +30,8 @@ from projections.projection import Projection, apply, key_of
 RANGE_POSITIONS: Final = 50_000
 """Positions of the log read by one statement, so that none lasts long and holds back VACUUM."""
 
-CHUNK_ROWS: Final = 500
-"""Rows that libpq holds at once, however many the statement has."""
-
-BATCH_EVENTS: Final = 2_000
-BATCH_BYTES: Final = 8 * 1024**2
-"""Of stored events that are decoded and folded at once: what bounds the memory of a builder."""
+BATCH_EVENTS: Final = 500
+"""Events read, decoded and folded at once. One can have 2,000 lines, so this bounds a builder's memory."""
 
 SAVE_EVERY_POSITIONS: Final = 20_000
 INCOMPLETE: Final = "being built, not complete"
@@ -123,8 +119,11 @@ class _Building:
 
     def _batches(self) -> Iterator[Sequence[Recorded]]:
         rows = self._rows()
-        while batch := _take(rows):
-            yield [self._decoded(row) for row in batch]
+        while batch := list(islice(rows, BATCH_EVENTS)):
+            try:
+                yield [decode_row(*row) for row in batch]
+            except MapperDeserialisationError as error:
+                raise CannotBuild(f"{self._at(_undecodable(batch))}: {_line(error)}") from error
 
     def _rows(self) -> Iterator[StoredRow]:
         """What the projection wants to see of the log, and what no version knows: that must stop it."""
@@ -134,13 +133,7 @@ class _Building:
             for after in range(0, self._task.until, RANGE_POSITIONS):
                 until = min(after + RANGE_POSITIONS, self._task.until)
                 params = {"after": after, "until": until, "others": others}
-                yield from cursor.stream(text, params, size=CHUNK_ROWS)
-
-    def _decoded(self, row: StoredRow) -> Recorded:
-        try:
-            return decode_row(*row)
-        except MapperDeserialisationError as error:
-            raise CannotBuild(f"{self._at(row[4])}: {_line(error)}") from error
+                yield from cursor.stream(text, params, size=BATCH_EVENTS)
 
     def _at(self, position: int) -> str:
         return f"read model {self._projection.name}: log {self._projection.log}, position {position}"
@@ -151,16 +144,14 @@ class _Building:
         self._read.execute(statement("save_built", self._task.schema), params)
 
 
-def _take(rows: Iterator[StoredRow]) -> list[StoredRow]:
-    """One batch: so many events, or fewer of so many bytes."""
-    batch: list[StoredRow] = []
-    size = 0
-    for row in islice(rows, BATCH_EVENTS):
-        batch.append(row)
-        size += len(row[3])
-        if size > BATCH_BYTES:
-            break
-    return batch
+def _undecodable(batch: Sequence[StoredRow]) -> int:
+    """The position of the first event that cannot be decoded."""
+    for row in batch:
+        try:
+            decode_row(*row)
+        except MapperDeserialisationError:
+            return row[4]
+    raise AssertionError
 
 
 def _place(recorded: Recorded) -> str:

@@ -4,13 +4,17 @@ The row holds what `domain.saga` needs to fold the next event, so both move by t
 """
 
 from datetime import datetime
-from typing import NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from domain import saga
 from domain.recorded import Recorded
 from domain.saga import OWES, Resent, Saga, SagaEvent, Step
 from domain.saga_timing import wakes_at
 from projections.projection import Projection, Table, key_of
+
+NAMES: Final = {step: step.value for step in Step}
+STEPS: Final = {step.value: step for step in Step}
+OWED_NAMES: Final = {step: command.__name__ for step, command in OWES.items()}
 
 
 class OrderSagaRow(NamedTuple):
@@ -35,12 +39,11 @@ def evolve(rows: tuple[OrderSagaRow, ...], recorded: Recorded) -> tuple[OrderSag
     after = saga.evolve(before, event)
     stays = row is not None and after.step is before.step
     since = row.since if row is not None and stays else recorded.cause.at
-    owed = OWES.get(after.step)
     return (
         OrderSagaRow(
             order_id=key_of(recorded),
-            step=after.step.value,
-            owes=owed.__name__ if owed else None,
+            step=NAMES[after.step],
+            owes=OWED_NAMES.get(after.step),
             since=since,
             tries=after.tries,
             next_try_at=wakes_at(after, since),
@@ -53,7 +56,7 @@ def _saga(row: OrderSagaRow | None) -> Saga:
     """As much of the saga as decides its step and its next wake-up."""
     if row is None:
         return saga.NEW
-    step = Step(row.step)
+    step = STEPS[row.step]
     if step is Step.AWAITING_PAYMENT:
         return Saga(step=step, tries=row.tries, pay_before=row.next_try_at)
     return Saga(step=step, tries=row.tries, next_try_at=row.next_try_at)

@@ -121,7 +121,7 @@ def migrate(settings: Settings) -> None:
     with _named("read"):
         create_read_tables(_dsn(settings, "read"))
     with _named("order"):
-        create_read_tables(_dsn(settings, "order"), DUE_SCHEMA, (ORDER_SAGA,))
+        create_read_tables(_dsn(settings, "order"), DUE_SCHEMA, (ORDER_SAGA,), begins_anew=True)
 
 
 class NoDatabase(Exception):

@@ -5,13 +5,12 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Final
 
 import psycopg
-from eventsourcing.persistence import Notification
 from psycopg.conninfo import make_conninfo
 
-from adapters.event_codec import decode
+from adapters.event_codec import decode_row
 from adapters.postgres_read_schema import query, session, statement
 from adapters.postgres_read_tables import ReadTable
-from domain.events import NAMES
+from domain.events import other_stored_names
 from domain.recorded import Recorded
 from projections.projection import Projection, Rows, Table
 
@@ -58,7 +57,7 @@ class PostgresProjectionStore:
         self._shape = projection.shape
         self._schema = schema
         self._place = {"log": projection.log, "projection": projection.name}
-        self._others = sorted(NAMES[kind] for kind in NAMES.keys() - projection.events)
+        self._others = other_stored_names(projection.events)
         self._tables = {table.name: ReadTable(table, schema) for table in projection.tables}
         self._connections: tuple[psycopg.Connection, psycopg.Connection] | None = None
 
@@ -89,7 +88,7 @@ class PostgresProjectionStore:
         return row[0] or after, row[1]
 
     def batch_events(self, after: int, end: int) -> Sequence[Recorded]:
-        return [decode(Notification(*row)) for row in self.batch_rows(after, end)]
+        return [decode_row(*row) for row in self.batch_rows(after, end)]
 
     def batch_rows(self, after: int, end: int) -> list[Any]:
         """The same events as they are stored: stream, version, name, bytes, position."""

@@ -94,7 +94,12 @@ def _drop(connection: psycopg.Connection, schema: str, projection: Projection) -
 
 
 def _create_section(connection: psycopg.Connection, schema: str, name: str) -> None:
-    connection.execute(SQL(_sections()[name]).format(schema=Identifier(schema)))
+    """Looks first: CREATE INDEX takes its lock also where there is nothing to do."""
+    section = _sections()[name]
+    wanted = {name, *_INDEX.findall(section)}
+    found = connection.execute(query("relations"), {"schema": schema}).fetchall()
+    if not wanted <= {relation for (relation,) in found}:
+        connection.execute(SQL(section).format(schema=Identifier(schema)))
 
 
 def _add_missing_column(connection: psycopg.Connection, schema: str) -> None:
@@ -113,6 +118,9 @@ def _noted_shape(connection: psycopg.Connection, schema: str, projection: Projec
     row = connection.execute(statement("read_position", schema), noted).fetchone()
     assert row is not None
     return str(row[1])
+
+
+_INDEX: Final = re.compile(r"^CREATE INDEX IF NOT EXISTS (\w+)", re.MULTILINE)
 
 
 @cache

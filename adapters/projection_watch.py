@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
-from adapters.projection_states import Condition, Look, Standing, standing_still
+from adapters.projection_states import Condition, Look, Standing
 
 FRESH_S: Final = 1.0
 """How old an answer may be."""
@@ -62,16 +62,23 @@ class Lately:
 
 
 def in_words(standings: Sequence[Standing]) -> str:
-    """A projection that stands still is a part that does not work: it will not get well by itself.
+    """A projection that has stopped is a part that does not work: it will not get well by itself.
 
-    One that is behind is told, and is no reason to send requests elsewhere: there they would find the same
-    tables, orders go through without them, and a read that must be fresh is answered `behind` by itself.
+    Tables of another version are told, and no more: they can be read, a projector of that version may be
+    moving them, and a new version that is started beside it must be able to start. One that is behind is told,
+    and is no reason to send requests elsewhere: there they would find the same tables, orders go through
+    without them, and a read that must be fresh is answered `behind` by itself.
     """
-    still = standing_still(standings)
-    if still:
-        return "; ".join(f"projection {one.name} {STILL[one.condition]}" for one in still)
-    late = [f"projection {one.name} is {_behind(one)}" for one in standings if _is_late(one)]
-    return f"ok, but {'; '.join(late)}" if late else "ok"
+    told = [f"projection {one.name} {words}" for one in standings if (words := _worth_a_word(one))]
+    if any(one.condition is Condition.STOPPED for one in standings):
+        return "; ".join(told)
+    return f"ok, but {'; '.join(told)}" if told else "ok"
+
+
+def _worth_a_word(one: Standing) -> str:
+    if one.condition in STILL:
+        return STILL[one.condition]
+    return f"is {_behind(one)}" if _is_late(one) else ""
 
 
 def _is_late(one: Standing) -> bool:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+import msgspec
+
 from adapters.embedded_servers import EmbeddedServers
 from adapters.http_server import bound_socket
 from adapters.postgres_migrate import migrate
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.5
 READY_WITHIN_S: Final = 60.0
+READYZ_BYTES: Final = 65_536
 ROLES: Final = (("api", "inventory", "orchestrator"), ("projector",))
 
 
@@ -173,6 +176,29 @@ def _readiness(url: str) -> str:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2):  # noqa: S310 - our own address
             return ""
     except urllib.error.HTTPError as error:
-        return error.read(500).decode(errors="replace")
+        return _not_ready(error.read(READYZ_BYTES))
     except OSError as error:
         return str(error)
+
+
+def _not_ready(body: bytes) -> str:
+    """What is missing; empty when the shop works but for projections that stand still.
+
+    Those are mended beside a running shop, by `tillroll replay rebuild`, which needs its servers.
+    """
+    try:
+        parts = msgspec.json.decode(body, type=_NotReady).parts
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")
+    wrong = [f"{name}: {state}" for name, state in parts.items() if not state.startswith("ok")]
+    if not all(parts[line.partition(":")[0]].startswith("projection ") for line in wrong):
+        return "; ".join(wrong)
+    for line in wrong:
+        logger.warning("reads stand still: %s", line)
+    return ""
+
+
+class _NotReady(msgspec.Struct):
+    """What of /readyz's problem says which parts do not work."""
+
+    parts: dict[str, str]

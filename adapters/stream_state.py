@@ -20,7 +20,7 @@ SECRETS: Final = frozenset({"password_hash", "refresh_digest"})
 
 @dataclass(frozen=True, slots=True)
 class PlainEvent:
-    """As stored: `by` caused it, with the command `cmd`; `cor` is the order it belongs to."""
+    """In its newest form: `by` caused it, with the command `cmd`; `cor` is the order it belongs to."""
 
     version: int
     position: int

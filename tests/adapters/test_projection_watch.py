@@ -51,7 +51,11 @@ WHOLE = Look((USER, GOODS), ())
         ),
         (replace(GOODS, behind_s=None, head=None), "ok", True),
         (replace(GOODS, error="x", behind_s=99.0), "projection goods has stopped", False),
-        (replace(GOODS, fits=False), "projection goods was made by another version of Tillroll", False),
+        (
+            replace(GOODS, fits=False),
+            "ok, but projection goods was made by another version of Tillroll",
+            True,
+        ),
     ],
 )
 def test_readiness_in_words(goods: Standing, words: str, is_ready: bool) -> None:

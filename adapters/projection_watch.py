@@ -65,7 +65,7 @@ def in_words(standings: Sequence[Standing]) -> str:
     """A projection that has stopped is a part that does not work: it will not get well by itself.
 
     Tables of another version are told, and no more: they can be read, a projector of that version may be
-    moving them, and a new version that is started beside it must be able to start. One that is behind is told,
+    moving them, and a new version that starts beside it must be able to. One that is behind is told as well,
     and is no reason to send requests elsewhere: there they would find the same tables, orders go through
     without them, and a read that must be fresh is answered `behind` by itself.
     """

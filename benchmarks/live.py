@@ -18,7 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import psutil
 import psycopg
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from adapters.embedded_servers import EmbeddedServers
 from adapters.postgres_migrate import migrate
 from adapters.role_process import RoleProcess
 from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from benchmarks.cpu import Cores, Cpu
 from benchmarks.lag import LOOK_EVERY_S, READ_POSITIONS, Lag, Samples, lag_of, sampling
 from benchmarks.live_writer import Writer
 
@@ -36,6 +36,7 @@ STEPS_PER_S: Final = (10_000, 15_000, 20_000, 25_000, 30_000)
 STEP_S: Final = 10
 KEPT_UP_WITHIN_S: Final = 1.0
 WRITER_SHORTFALL: Final = 0.97
+WIDTH: Final = 110
 PATIENCE_S: Final = 120.0
 CATCH_UP_POLL_S: Final = 0.02
 
@@ -48,17 +49,17 @@ class TooSlow(Exception):
 class CatchUp:
     events: int
     seconds: float
-    cpu_s: float
+    cores: Cores
 
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """`wanted`, `reached`: events a second. `cpu`: share of one core that the projector used."""
+    """`wanted`, `reached`: events a second. `cores`: the projector's own, and who else used some."""
 
     wanted: int
     reached: float
     lag: Lag
-    cpu: float
+    cores: Cores
 
     @property
     def is_kept_up_with(self) -> bool:
@@ -88,24 +89,25 @@ class Bench:
         heads = self._writer.fill(events)
         with psycopg.connect(self._dsn, autocommit=True) as connection, self.projecting():
             self._wait(connection, lambda positions: any(positions.values()))
-            began, cpu_s = time.monotonic(), self._cpu_s()
+            before = self._cpu()
             self._wait(
                 connection, lambda positions: all(positions[each] >= heads[each[0]] for each in positions)
             )
-            return CatchUp(sum(heads.values()), time.monotonic() - began, self._cpu_s() - cpu_s)
+            after = self._cpu()
+            return CatchUp(sum(heads.values()), after.at - before.at, Cores.between(before, after))
 
     def paced(self, per_s: int, seconds: int) -> Paced:
         """The projector must be running, and at the head of the logs."""
         self._writer.prepare(per_s * seconds)
-        began, cpu_s = time.monotonic(), self._cpu_s()
+        before = self._cpu()
         with sampling(self._dsn) as samples:
             commits = self._writer.write(per_s)
             heads = {commit.log: commit.position for commit in commits}
             _wait_for(samples, heads)
-        busy_s = time.monotonic() - began
+        cores = Cores.between(before, self._cpu())
         took_s = max(commit.at for commit in commits) - min(commit.at for commit in commits)
         reached = sum(commit.events for commit in commits) / took_s
-        return Paced(per_s, reached, lag_of(commits, samples), (self._cpu_s() - cpu_s) / busy_s)
+        return Paced(per_s, reached, lag_of(commits, samples), cores)
 
     def _wait(
         self, connection: psycopg.Connection, are_there: Callable[[Mapping[tuple[str, str], int]], bool]
@@ -118,13 +120,10 @@ class Bench:
             time.sleep(CATCH_UP_POLL_S)
         raise TooSlow
 
-    def _cpu_s(self) -> float:
-        """Of the projector's processes until now, without those of PostgreSQL that work for it."""
+    def _cpu(self) -> Cpu:
         pid = self._projector.pid
         assert pid is not None
-        process = psutil.Process(pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
+        return Cpu.now(pid)
 
 
 def _wait_for(samples: Samples, heads: Mapping[str, int]) -> None:
@@ -153,7 +152,7 @@ def _bench(history_events: int) -> Iterator[Bench]:
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
-    out = Console()
+    out = Console(width=WIDTH)
     with _bench(options.events) as bench:
         caught_up = bench.catch_up(options.events)
         _tell_catch_up(out, caught_up)
@@ -161,32 +160,35 @@ def main(arguments: Sequence[str]) -> int:
             # Connections and caches are warm, and the writer has a feeling for its rate, before it counts.
             bench.paced(PACED_PER_S // 2, 2)
             lagging = bench.paced(PACED_PER_S, options.seconds)
-            _tell(
-                out, f"Lag over {options.seconds} s at a steady rate; cores: used by the projector", [lagging]
-            )
+            _tell(out, f"Lag over {options.seconds} s at a steady rate", [lagging])
             steps = [bench.paced(per_s, STEP_S) for per_s in options.steps]
             _tell(out, f"Lag at rates of {STEP_S} s each", steps)
     return 0
 
 
 def _tell_catch_up(out: Console, caught_up: CatchUp) -> None:
-    rate, share = caught_up.events / caught_up.seconds, caught_up.cpu_s / caught_up.seconds
+    cores = caught_up.cores
     out.print(
         f"Catching up with {caught_up.events:,} events of the four logs in seven projections:"
-        f" {caught_up.seconds:.1f} s, {rate:,.0f} events/s; the projector used {share:.2f} cores",
+        f" {caught_up.seconds:.1f} s, {caught_up.events / caught_up.seconds:,.0f} events/s."
+        f" Cores: projector {cores.watched:.2f}, servers {cores.servers:.2f}, others {cores.others:.2f}.",
         highlight=False,
     )
 
 
 def _tell(out: Console, title: str, phases: Sequence[Paced]) -> None:
-    columns = ("events/s", "written", "p50 s", "p99 s", "max s", "end s", "cores", "kept up")
-    table = Table(*columns, title=title)
+    lags = ("p50 s", "p99 s", "max s", "end s")
+    table = Table("events/s", "written", *lags, "projector", "servers", "others", "kept up", title=title)
     for paced in phases:
-        lag = paced.lag
+        lag, cores = paced.lag, paced.cores
         seconds = [f"{each:.3f}" for each in (lag.p50_s, lag.p99_s, lag.max_s, lag.last_s)]
+        used = [f"{each:.2f}" for each in (cores.watched, cores.servers, cores.others)]
         kept_up = "yes" if paced.is_kept_up_with else "no"
-        table.add_row(f"{paced.wanted:,}", f"{paced.reached:,.0f}", *seconds, f"{paced.cpu:.2f}", kept_up)
+        table.add_row(f"{paced.wanted:,}", f"{paced.reached:,.0f}", *seconds, *used, kept_up)
     out.print(table)
+    out.print(
+        "projector, servers, others: cores that they kept busy; others are none of ours", highlight=False
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,7 @@ from adapters.read_sets import (
     NEXT,
     CannotRebuild,
     check_live,
+    check_new,
     create_set,
     drop_set,
     exists,
@@ -105,8 +106,7 @@ def build_copy(dsns: Mapping[str, str], schema: str, positions: Mapping[str, int
     """The read models as of these positions of the logs, in a schema of their own. Raises CannotRebuild."""
     dsn = dsns[READ]
     with _told_as_ours(), one_at_a_time(dsn):
-        if exists(dsn, schema):
-            raise CannotRebuild(f"schema {schema} exists; drop it first, or name another one")
+        check_new(dsn, schema)
         with _dropped_on_failure(dsn, schema):
             standing = {projection.name: positions[projection.log] for projection in PROJECTIONS}
             return _build(dsns, schema, standing, teller)

@@ -73,6 +73,16 @@ def check_no_views(connection: psycopg.Connection) -> None:
         )
 
 
+def check_new(dsn: str, schema: str) -> None:
+    """Raises CannotRebuild for a schema that is there, or whose name would have to be quoted."""
+    with psycopg.connect(session(dsn), autocommit=True) as connection:
+        (quoted,) = _one(connection, "SELECT quote_ident(%s)", [schema])
+    if quoted != schema:
+        raise CannotRebuild(f"{schema} is a word of SQL; name the schema otherwise")
+    if exists(dsn, schema):
+        raise CannotRebuild(f"schema {schema} exists; drop it first, or name another one")
+
+
 def exists(dsn: str, schema: str) -> bool:
     with psycopg.connect(session(dsn), autocommit=True) as connection:
         return bool(_one(connection, "SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", [schema])[0])

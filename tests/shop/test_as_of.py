@@ -98,7 +98,7 @@ def paid(connection: psycopg.Connection, schema: str) -> int:
     return int(row[0])
 
 
-def check_moment(up: Any, dsn: str, file: File, moment: datetime, schema: str = "then") -> None:
+def check_moment(up: Any, dsn: str, file: File, moment: datetime, schema: str = "noon") -> None:
     told = tillroll(up, "replay", "rebuild", "--until", moment.isoformat(), "--into", schema, "--json")
     assert told.returncode == 0, told.stderr
     with psycopg.connect(dsn, autocommit=True) as connection:

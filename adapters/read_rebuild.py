@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 
+from adapters.postgres_projection_store import TablesOfAnotherShape
 from adapters.postgres_read_schema import session
 from adapters.read_build import CannotBuild, Task
 from adapters.read_compare import Comparison
@@ -99,7 +100,12 @@ def swap_back(dsns: Mapping[str, str], teller: Teller) -> Mapping[str, int]:
             raise CannotRebuild(f"there is no set before this one: no schema {BEFORE}")
         with CatchUp(dsns, dsn, BEFORE) as catch_up:
             teller.step(f"catching up {BEFORE}")
-            return swap(dsn, catch_up, BEFORE, teller.step)
+            try:
+                return swap(dsn, catch_up, BEFORE, teller.step)
+            except TablesOfAnotherShape as error:
+                raise CannotRebuild(
+                    f"{BEFORE} was made by another version of Tillroll; swap back with that version's command"
+                ) from error
 
 
 def build_copy(dsns: Mapping[str, str], schema: str, positions: Mapping[str, int], teller: Teller) -> Built:

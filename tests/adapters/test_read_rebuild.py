@@ -273,6 +273,14 @@ def test_two_rebuilds_at_once_are_one_too_many(dsn: str) -> None:
             rebuild(dsns(dsn), QUIET, accept=False)
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_set_of_another_version_is_swapped_back_by_that_version(dsn: str) -> None:
+    rebuild(dsns(dsn), QUIET, accept=False)
+    run(dsn, "UPDATE read_before.position SET shape = 'another'")
+    with pytest.raises(CannotRebuild, match="swap back with that version's command"):
+        swap_back(dsns(dsn), QUIET)
+
+
 def test_there_is_nothing_to_swap_back_to_before_the_first_swap(dsn: str) -> None:
     with pytest.raises(CannotRebuild, match="no schema read_before"):
         swap_back(dsns(dsn), QUIET)

@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks.live_writer import Commit
 
-LOOK_EVERY_S: Final = 0.005
+LOOK_EVERY_S: Final = 0.02
 READ_POSITIONS: Final = "SELECT log, projection, position FROM read.position"
 
 
@@ -42,7 +42,7 @@ class Samples:
 
 @contextmanager
 def sampling(dsn: str) -> Iterator[Samples]:
-    """Looks every 5 ms, from a thread of its own."""
+    """Looks every 20 ms, from a thread of its own."""
     samples = Samples()
     stopped = threading.Event()
     thread = threading.Thread(target=_sample, args=(dsn, samples, stopped))

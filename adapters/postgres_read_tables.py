@@ -19,6 +19,9 @@ from projections.projection import Projection, Row, Rows, Table
 
 FETCH_ROWS: Final = 5_000
 
+LEAST_COPIED: Final = 20
+"""New rows that are worth a COPY, which takes two more round trips and a tenth of the work per row."""
+
 _SQL_TYPES: Final[Mapping[Any, str]] = {
     int: "bigint",
     bool: "boolean",
@@ -45,6 +48,8 @@ class ReadTable:
         self._all = SQL(query("all_rows")).format(**names).as_bytes()
         self._copy = SQL(query("copy_rows")).format(**names).as_bytes()
         self._names = [schema, table.name]
+        self._types: list[int] = []
+        self._types_of: psycopg.Connection | None = None
 
     def load(self, connection: psycopg.Connection, keys: Iterable[int]) -> dict[int, Rows]:
         """The rows that stand for these keys; keys without rows are left out."""
@@ -58,10 +63,14 @@ class ReadTable:
     def replace(
         self, connection: psycopg.Connection, before: Mapping[int, Rows], after: Mapping[int, Rows]
     ) -> None:
-        """Make `after` of `before`, writing only rows that differ."""
-        gone, changed = self._differences(before, after)
+        """Make `after` of `before`, which is all that stands, writing only rows that differ."""
+        gone, changed, new = self._differences(before, after)
         if gone:
             connection.execute(self._delete, _columns_of(gone))
+        if len(new) < LEAST_COPIED:
+            changed += new
+        else:
+            self.copy(connection, new)
         if changed:
             connection.execute(self._upsert, self._dumped(_columns_of(changed)))
 
@@ -81,22 +90,31 @@ class ReadTable:
 
     def _differences(
         self, before: Mapping[int, Rows], after: Mapping[int, Rows]
-    ) -> tuple[list[Row], list[Row]]:
+    ) -> tuple[list[Row], list[Row], list[Row]]:
+        """Primary keys that are gone; rows that are changed, and rows that are new."""
         gone: list[Row] = []
         changed: list[Row] = []
+        new: list[Row] = []
         for key, rows in after.items():
-            old = {self._key_of(row): row for row in before.get(key, ())}
+            standing = before.get(key)
+            if standing is None:
+                new += rows
+                continue
+            old = {self._key_of(row): row for row in standing}
             changed += [row for row in rows if old.pop(self._key_of(row), None) != row]
             gone += old
-        return gone, changed
+        return gone, changed, new
 
     def _key_of(self, row: Row) -> Row:
         return tuple([row[place] for place in self._key_places])
 
     def _stored_types(self, connection: psycopg.Connection) -> list[int]:
         """Binary COPY converts nothing, not even a bigint to a smallint."""
-        found: dict[str, int] = dict(connection.execute(query("column_types"), self._names).fetchall())
-        return [found[name] for name in self._table.columns]
+        if self._types_of is not connection:
+            found: dict[str, int] = dict(connection.execute(query("column_types"), self._names).fetchall())
+            self._types = [found[name] for name in self._table.columns]
+            self._types_of = connection
+        return self._types
 
     def _dumped_row(self, row: Row) -> Row:
         if not self._dumps:

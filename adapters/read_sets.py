@@ -4,6 +4,7 @@ A set is a schema with all tables of `projections.PROJECTIONS` and a table `posi
 change, so every query works on every set; what changes is which schema a table is in.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,9 @@ TABLES: Final = tuple(table.name for projection in PROJECTIONS for table in proj
 LONG: Final = "-c statement_timeout=0 -c lock_timeout=30s -c idle_in_transaction_session_timeout=0"
 """For work on whole tables that nobody else uses."""
 
+GONE_WITHIN_S: Final = 3.0
+"""PostgreSQL takes a moment to notice that whoever held the lock has ended, or was killed."""
+
 _ONE_REBUILD: Final = 7_203_115_500_914_227
 """Advisory lock that lets one rebuild at a time run in a database."""
 
@@ -43,9 +47,11 @@ def named(name: str) -> SQL:
 def one_at_a_time(dsn: str) -> Iterator[None]:
     """For as long as a rebuild takes. Raises CannotRebuild while another one is under way."""
     with psycopg.connect(session(dsn), autocommit=True, application_name="tillroll rebuild") as connection:
-        (is_ours,) = _one(connection, "SELECT pg_try_advisory_lock(%s)", [_ONE_REBUILD])
-        if not is_ours:
-            raise CannotRebuild("another rebuild is under way in this database")
+        ends_at = time.monotonic() + GONE_WITHIN_S
+        while not _one(connection, "SELECT pg_try_advisory_lock(%s)", [_ONE_REBUILD])[0]:
+            if time.monotonic() > ends_at:
+                raise CannotRebuild("another rebuild is under way in this database")
+            time.sleep(0.05)
         yield
 
 

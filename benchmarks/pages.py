@@ -120,11 +120,19 @@ def _plan(connection: psycopg.Connection, schema: str, name: str, params: Mappin
     # What planning looked at is not the query's work.
     planning = next((place for place, line in enumerate(lines) if line == "Planning:"), len(lines))
     kept = lines[:planning] + [line for line in lines if line.startswith("Execution Time")]
-    return "\n".join(_TYPED.sub(r"\1", line.replace(f"{schema}.", "read.")) for line in kept)
+    return "\n".join(_shorter(line, schema) for line in kept)
 
 
-_TYPED: Final = re.compile(r"'([^']*)'::[a-z ]+(?:\[\])?")
+_TYPED: Final = re.compile(r"'([^']*)'::(?:timestamp with time zone|[a-z]+)(?:\[\])?")
 """A constant of a plan with its type."""
+
+LAST_CODE_POINT: Final = "\U0010ffff"
+"""Ends the range of names that begin so; not every reader of the document can show it."""
+
+
+def _shorter(line: str, schema: str) -> str:
+    plain = line.replace(f"{schema}.", "read.").replace(LAST_CODE_POINT, r"\+10FFFF")
+    return _TYPED.sub(lambda found: found[1] if found[1].isdecimal() else f"'{found[1]}'", plain)
 
 
 # telling it

@@ -43,7 +43,7 @@ StoredRow = tuple[str, int, str, bytes, int]
 
 
 class CannotBuild(Exception):
-    """A read model cannot be made of its log; the text says which event is in the way, in one line."""
+    """A read model cannot be made of its log; the text says what is in the way, in one line."""
 
 
 @dataclass(frozen=True, slots=True)

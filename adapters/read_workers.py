@@ -4,13 +4,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Final
 
 import psycopg
 
 from adapters.postgres_read_schema import session
-from adapters.read_build import Task, build, work_for
+from adapters.read_build import CannotBuild, Task, build, work_for
 from adapters.read_sets import positions_of
 
 MAX_WORKERS: Final = 4
@@ -30,8 +31,13 @@ def build_all(tasks: Sequence[Task], progress: Progress) -> None:
         with psycopg.connect(session(tasks[0].read_dsn), autocommit=True) as connection:
             while _are_going_on(futures):
                 _tell(positions_of(connection, tasks[0].schema), tasks, progress)
-        for future in futures:
-            future.result()
+        try:
+            for future in futures:
+                future.result()
+        except BrokenProcessPool as error:
+            raise CannotBuild(
+                "a process that was building has been killed; is there enough memory?"
+            ) from error
         _tell({task.projection: task.until for task in tasks}, tasks, progress)
 
 

@@ -1,5 +1,6 @@
 """Rebuilding beside the live tables: nobody notices, nothing differs unseen, a failure changes nothing."""
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -313,6 +314,19 @@ def test_a_database_that_is_away_is_one_line(dsn: str) -> None:
     ):
         rebuild(away, QUIET, accept=False)
     assert not exists(dsn, NEXT)
+
+
+def test_a_builder_that_is_killed_is_told_and_the_live_set_stays(dsn: str) -> None:
+    live = rows_in(dsn, LIVE)
+
+    def kill_one(_what: str, _done: int, _total: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(CannotRebuild, match="a process that was building has been killed"):
+        rebuild(dsns(dsn), Teller(kill_one), accept=False)
+
+    assert (rows_in(dsn, LIVE), exists(dsn, NEXT)) == (live, False)
 
 
 # readers

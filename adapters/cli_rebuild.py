@@ -18,16 +18,16 @@ from rich.text import Text
 
 from adapters.cli_reading import BadArgument, DataOption, JsonOption, addresses, console, told_in_one_line
 from adapters.ids import utc_now
-from adapters.log_moments import LOGS, parse_until, resolve
+from adapters.log_moments import LOGS, Until, heads, parse_until, resolve
 from adapters.read_compare import Comparison, RowDifference, TableComparison
 from adapters.read_rebuild import Built, Rebuilt, Teller, build_copy, rebuild, swap_back
-from adapters.read_sets import BEFORE, LIVE, NEXT
+from adapters.read_sets import BEFORE, LEAVING, LIVE, NEXT
 
 DIFFERENT: Final = 1
 MAX_SHOWN_CHARS: Final = 60
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_TAKEN: Final = frozenset({*LOGS, LIVE, NEXT, BEFORE, "public", "information_schema"})
+_TAKEN: Final = frozenset({*LOGS, LIVE, NEXT, BEFORE, LEAVING, "public", "information_schema"})
 
 
 def register(app: typer.Typer) -> None:
@@ -84,9 +84,8 @@ def diff_command(as_json: bool = JsonOption, data: Path | None = DataOption) -> 
 
 
 def _copy(dsns: Mapping[str, str], until: str | None, into: str | None, *, as_json: bool) -> None:
-    now = utc_now()
-    asked = parse_until(until or now.isoformat())
-    positions = resolve(asked, dsns, now)
+    asked = parse_until(until) if until else Until(None, heads(dsns))
+    positions = resolve(asked, dsns, utc_now())
     schema = into or _schema_for(asked.at, positions)
     with _teller() as teller:
         built = build_copy(dsns, schema, positions, teller)

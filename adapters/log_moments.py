@@ -6,6 +6,7 @@ by milliseconds; leaving out an event in the middle would give a state that neve
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -34,11 +35,11 @@ def parse_until(text: str) -> Until:
     """`2026-11-23T14:03:00Z`, or `order=123`, or several of these with commas. Raises NoSuchMoment."""
     if _POSITIONS.fullmatch(text):
         return Until(None, _parse_positions(text))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment: datetime | None = None
+    with suppress(ValueError, OverflowError):
+        given = datetime.fromisoformat(text)
+        moment = None if given.tzinfo is None else given.astimezone(UTC)
+    if moment is None:
         raise NoSuchMoment(
             f"--until {text[:40]!r}: expected a time with its zone such as 2026-11-23T14:03:00Z,"
             f" or positions such as order=123 or order=123,inventory=456"
@@ -56,6 +57,11 @@ def _parse_positions(text: str) -> dict[str, int]:
             raise NoSuchMoment(f"--until: log {log} is named twice")
         positions[log] = int(number)
     return positions
+
+
+def heads(dsns: Mapping[str, str]) -> dict[str, int]:
+    """The last position of every log. Raises LogUnreadable."""
+    return {log: LogReader(dsns[log], log).last_position() for log in LOGS}
 
 
 def resolve(until: Until, dsns: Mapping[str, str], now: datetime) -> dict[str, int]:
@@ -87,4 +93,4 @@ def _position(reader: LogReader, given: int | None, moment: datetime | None) -> 
 
 
 def _told(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

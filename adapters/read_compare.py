@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 
-from adapters.read_sets import LIVE, named
+from adapters.read_sets import LIVE, named, tables_of
 from projections import PROJECTIONS
 from projections.projection import Table
 
@@ -80,9 +80,11 @@ def _compared(
 
 
 def _compare_table(snapshot: psycopg.Connection, table: Table, schema: str) -> TableComparison:
+    if table.name not in tables_of(snapshot, LIVE):
+        return TableComparison(table.name, 0, 0, ("the table is new",), ())
     live, rebuilt = _columns(snapshot, LIVE, table), _columns(snapshot, schema, table)
-    both = [name for name in live if name in rebuilt]
-    shape = tuple(_shape_differences(live, rebuilt))
+    both = [name for name in live if live[name] == rebuilt.get(name)]
+    shape = (*_shape_differences(live, rebuilt), *_extras(snapshot, schema, table))
     if not set(table.primary_key) <= set(both):
         return TableComparison(table.name, 0, 0, shape, ())
     names = _names(table, schema, both)
@@ -108,6 +110,11 @@ def _shape_differences(live: Mapping[str, str], rebuilt: Mapping[str, str]) -> I
     for name in live.keys() & rebuilt.keys():
         if live[name] != rebuilt[name]:
             yield f"column {name} was {live[name]} and is {rebuilt[name]}"
+
+
+def _extras(snapshot: psycopg.Connection, schema: str, table: Table) -> list[str]:
+    names = {"live": LIVE, "schema": schema, "table": table.name}
+    return [words for (words,) in snapshot.execute(named("extras"), names).fetchall()]
 
 
 def _names(table: Table, schema: str, columns: Sequence[str]) -> dict[str, Composable]:

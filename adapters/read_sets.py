@@ -29,6 +29,9 @@ LONG: Final = "-c statement_timeout=0 -c lock_timeout=30s -c idle_in_transaction
 GONE_WITHIN_S: Final = 3.0
 """PostgreSQL takes a moment to notice that whoever held the lock has ended, or was killed."""
 
+LEAVING: Final = "read_leaving"
+"""Where the live tables are for a moment within a swap."""
+
 _ONE_REBUILD: Final = 7_203_115_500_914_227
 """Advisory lock that lets one rebuild at a time run in a database."""
 
@@ -46,7 +49,8 @@ def named(name: str) -> SQL:
 @contextmanager
 def one_at_a_time(dsn: str) -> Iterator[None]:
     """For as long as a rebuild takes. Raises CannotRebuild while another one is under way."""
-    with psycopg.connect(session(dsn), autocommit=True, application_name="tillroll rebuild") as connection:
+    patient = session(dsn, "-c idle_session_timeout=0")
+    with psycopg.connect(patient, autocommit=True, application_name="tillroll rebuild") as connection:
         ends_at = time.monotonic() + GONE_WITHIN_S
         while not _one(connection, "SELECT pg_try_advisory_lock(%s)", [_ONE_REBUILD])[0]:
             if time.monotonic() > ends_at:
@@ -59,10 +63,11 @@ def check_live(dsn: str) -> None:
     """What would stop a swap is better heard of before the work than after it. Raises CannotRebuild."""
     names = {"schema": LIVE, "tables": [*TABLES, "position"]}
     with psycopg.connect(session(dsn), autocommit=True) as connection:
-        missing = set(names["tables"]) - set(tables_of(connection, LIVE))
-        if missing:
-            lost = ", ".join(f"{LIVE}.{name}" for name in sorted(missing))
-            raise CannotRebuild(f"there is no {lost}; run `tillroll migrate` first")
+        found = tables_of(connection, LIVE)
+        if "position" not in found or not set(TABLES) & set(found):
+            raise CannotRebuild(f"there are no read models in schema {LIVE}; run `tillroll migrate` first")
+        if exists(dsn, LEAVING):
+            raise CannotRebuild(f"schema {LEAVING} is in the way; a swap needs the name for a moment")
         foreign = connection.execute(named("not_owned"), names).fetchall()
         if foreign:
             raise CannotRebuild(f"this role does not own {foreign[0][0]}, so it cannot swap it")
@@ -105,27 +110,41 @@ def create_set(dsn: str, schema: str) -> Sequence[tuple[str, str]]:
 
 
 def finish_set(dsn: str, schema: str, indexes: Sequence[tuple[str, str]]) -> None:
-    """Indexes, statistics for the planner, and the rights that roles have on the live tables."""
-    names = {"schema": schema, "live": LIVE, "tables": [*TABLES, "position"]}
+    """Indexes, and statistics for the planner."""
     with psycopg.connect(session(dsn, LONG), autocommit=True) as connection:
         for _, statement in indexes:
             connection.execute(_verbatim(statement))
         connection.execute(SQL("ANALYZE {}").format(qualified(schema)))
-        for (statement,) in connection.execute(named("grants"), names).fetchall():
-            connection.execute(_verbatim(statement))
+
+
+def give_rights(connection: psycopg.Connection, schema: str) -> None:
+    """The set's tables get the owners of the live ones, and the rights on them, no more and no less."""
+    names = {"schema": schema, "live": LIVE, "tables": list(TABLES)}
+    for (statement,) in connection.execute(named("rights"), names).fetchall():
+        connection.execute(_verbatim(statement))
 
 
 def drop_set(dsn: str, schema: str) -> None:
     """Drop a schema with its tables, and nothing that depends on them. Raises CannotRebuild."""
     with psycopg.connect(session(dsn, LONG)) as connection:
-        found = tables_of(connection, schema)
-        try:
-            if found:
-                connection.execute(SQL("DROP TABLE {}").format(qualified(schema, found)))
-            connection.execute(SQL("DROP SCHEMA IF EXISTS {}").format(Identifier(schema)))
-        except psycopg.errors.DependentObjectsStillExist as error:
-            detail = (error.diag.message_detail or str(error)).partition("\n")[0]
-            raise CannotRebuild(f"the old set {schema} cannot be dropped: {detail}") from error
+        drop_tables(connection, schema)
+
+
+def drop_tables(connection: psycopg.Connection, schema: str) -> None:
+    """The same within a transaction. Raises CannotRebuild for what is not ours, too."""
+    found = tables_of(connection, schema)
+    foreign = sorted(set(found) - {*TABLES, "position"})
+    if foreign:
+        raise CannotRebuild(
+            f"schema {schema} holds {foreign[0]}, which is no table of ours; move it elsewhere"
+        )
+    try:
+        if found:
+            connection.execute(SQL("DROP TABLE {}").format(qualified(schema, found)))
+        connection.execute(SQL("DROP SCHEMA IF EXISTS {}").format(Identifier(schema)))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        detail = (error.diag.message_detail or str(error)).partition("\n")[0]
+        raise CannotRebuild(f"the old set {schema} cannot be dropped: {detail}") from error
 
 
 def tables_of(connection: psycopg.Connection, schema: str) -> list[str]:

@@ -14,17 +14,21 @@ from psycopg.sql import SQL, Identifier
 
 from adapters.postgres_projection import EventNotApplied, PostgresProjection
 from adapters.postgres_read_schema import session
+from adapters.read_build import INCOMPLETE
 from adapters.read_compare import Comparison, compare
 from adapters.read_sets import (
     BEFORE,
+    LEAVING,
     LIVE,
     TABLES,
     CannotRebuild,
     check_no_views,
-    drop_set,
+    drop_tables,
+    give_rights,
     named,
     positions_of,
     qualified,
+    tables_of,
 )
 from projections import PROJECTIONS
 
@@ -36,13 +40,13 @@ MAX_ROUNDS: Final = 200
 LOCK_WAIT_MS: Final = 100
 """A swap that waits for a reader makes the readers behind it wait too, so it soon lets them pass."""
 
-SWAP_FOR_S: Final = 120.0
+SWAP_FOR_S: Final = 600.0
 """How long it tries: a reader of whole tables, such as the audit, can be in the way for a while."""
 
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
-_HOLDING: Final = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-_LEAVING: Final = f"{LIVE}_leaving"
+_HOLDING: Final = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=3s -c transaction_timeout=10s"
+"""Projectors, and in a swap readers, wait for as long as we hold what they need, also if we are stopped."""
 
 Told = Callable[[str], None]
 
@@ -120,10 +124,8 @@ def compare_at_one_position(dsn: str, catch_up: CatchUp, schema: str, told: Told
 def swap(dsn: str, catch_up: CatchUp, schema: str, told: Told) -> dict[str, int]:
     """Put the set `schema` in the live one's place, which becomes `read_before`; in one transaction.
 
-    Returns the positions it went live at. Raises CannotRebuild when it was not possible in two minutes.
+    Returns the positions it went live at. Raises CannotRebuild when it was not possible in ten minutes.
     """
-    if schema != BEFORE:
-        drop_set(dsn, BEFORE)
     ends_at = time.monotonic() + SWAP_FOR_S
     with psycopg.connect(session(dsn, _HOLDING), autocommit=True) as connection:
         for attempt in range(1_000_000):
@@ -143,16 +145,21 @@ def _swap_now(connection: psycopg.Connection, catch_up: CatchUp, schema: str) ->
     """Raises LockNotAvailable, having changed nothing, when a reader is in the way."""
     with _held(connection) as positions:
         catch_up.bring_to(positions)
+        _must_be_whole(connection, schema, positions)
         connection.execute(SQL("SET LOCAL lock_timeout = '{}ms'").format(SQL(str(LOCK_WAIT_MS))))
-        connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(LIVE)))
+        live = [name for name in tables_of(connection, LIVE) if name in TABLES]
+        connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(LIVE, live)))
         check_no_views(connection)
+        give_rights(connection, schema)
+        if schema != BEFORE:
+            drop_tables(connection, BEFORE)
         exchange = named("exchange_positions").format(live=Identifier(LIVE), next=Identifier(schema))
         connection.execute(exchange)
-        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(_LEAVING)))
-        _move(connection, LIVE, _LEAVING)
+        connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(LEAVING)))
+        _move(connection, LIVE, LEAVING)
         _move(connection, schema, LIVE)
-        _move(connection, _LEAVING, schema)
-        connection.execute(SQL("DROP SCHEMA {}").format(Identifier(_LEAVING)))
+        _move(connection, LEAVING, schema)
+        connection.execute(SQL("DROP SCHEMA {}").format(Identifier(LEAVING)))
         if schema != BEFORE:
             rename = SQL("ALTER SCHEMA {} RENAME TO {}")
             connection.execute(rename.format(Identifier(schema), Identifier(BEFORE)))
@@ -160,9 +167,19 @@ def _swap_now(connection: psycopg.Connection, catch_up: CatchUp, schema: str) ->
 
 
 def _move(connection: psycopg.Connection, source: str, target: str) -> None:
-    for table in TABLES:
+    for table in set(tables_of(connection, source)) & set(TABLES):
         statement = SQL("ALTER TABLE {} SET SCHEMA {}")
         connection.execute(statement.format(Identifier(source, table), Identifier(target)))
+
+
+def _must_be_whole(connection: psycopg.Connection, schema: str, positions: Mapping[str, int]) -> None:
+    """Nobody else may have begun to build it anew meanwhile. Raises CannotRebuild."""
+    query = SQL("SELECT projection, position, last_error FROM {}").format(Identifier(schema, "position"))
+    standing = connection.execute(query).fetchall()
+    incomplete = any(error == INCOMPLETE for _, _, error in standing)
+    reached = {name: position for name, position, _ in standing if name in positions}
+    if incomplete or reached != positions:
+        raise CannotRebuild(f"the set in {schema} is not whole; nothing was swapped")
 
 
 def _in_the_way(connection: psycopg.Connection) -> str:

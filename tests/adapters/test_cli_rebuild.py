@@ -127,6 +127,8 @@ def test_swap_back(dsn: str) -> None:
         (["--into", "Robert'); DROP"], "expected a new schema's name"),
         (["--into", "pg_temp"], "expected a new schema's name"),
         (["--into", "there"], "schema there exists"),
+        (["--until", "9999-12-31T23:59:59-05:00"], "expected a time with its zone"),
+        (["--into", "read_leaving"], "expected a new schema's name"),
         (["--into", "then"], "then is a word of SQL"),
         (["--until", "order=3", "--accept"], "leave out --accept"),
         (["--swap-back", "--accept"], "nothing to --accept"),

@@ -147,19 +147,41 @@ def test_what_the_live_projector_has_not_applied_yet_is_no_difference(dsn: str, 
 @pytest.mark.usefixtures("in_process")
 def test_indexes_and_rights_are_those_of_the_live_set(dsn: str) -> None:
     run(dsn, "DO $$ BEGIN CREATE ROLE shop_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-    run(dsn, "GRANT SELECT ON read.goods, read.order_info TO shop_reader")
+    run(dsn, "GRANT SELECT ON read.goods TO shop_reader WITH GRANT OPTION")
+    run(dsn, "GRANT SELECT (order_id, status) ON read.order_info TO shop_reader")
+    run(dsn, "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO shop_reader")
     before = run(dsn, INDEXES), run(dsn, RIGHTS)
     rebuild(dsns(dsn), QUIET, accept=False)
 
     assert (run(dsn, INDEXES), run(dsn, RIGHTS)) == before
-    assert len(before[1]) == 2
+    assert [name for name, _ in before[1]] == ["goods", "order_info.order_id", "order_info.status"]
     run(dsn, "DROP OWNED BY shop_reader")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_owners_stay_the_owners(dsn: str) -> None:
+    run(dsn, "DO $$ BEGIN CREATE ROLE keeper; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    boss = conninfo.make_conninfo(dsn, user="postgres")
+    run(boss, "ALTER TABLE read.goods OWNER TO keeper")
+    rebuild(dsns(boss), QUIET, accept=False)
+
+    assert run(boss, OWNERS) == [("goods", "keeper"), ("inventory", "tillroll")]
+    run(boss, "REASSIGN OWNED BY keeper TO tillroll")
+
+
+OWNERS = (
+    "SELECT tablename, tableowner FROM pg_tables"
+    " WHERE schemaname = 'read' AND tablename IN ('goods', 'inventory') ORDER BY 1"
+)
 
 
 INDEXES = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'read' ORDER BY 1, 2"
 RIGHTS = (
-    "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
-    " WHERE table_schema = 'read' AND grantee = 'shop_reader' ORDER BY 1"
+    "SELECT c.relname, g.is_grantable FROM pg_class c, aclexplode(c.relacl) g"
+    " WHERE c.relnamespace = 'read'::regnamespace AND g.grantee = 'shop_reader'::regrole"
+    " UNION SELECT c.relname || '.' || a.attname, g.is_grantable FROM pg_class c"
+    " JOIN pg_attribute a ON a.attrelid = c.oid, aclexplode(a.attacl) g"
+    " WHERE c.relnamespace = 'read'::regnamespace AND g.grantee = 'shop_reader'::regrole ORDER BY 1"
 )
 
 
@@ -251,7 +273,76 @@ def test_a_column_that_is_new_is_a_difference_of_its_own(dsn: str) -> None:
     assert run(dsn, "SELECT price FROM read.goods WHERE id = 11") == [(250,)]
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_column_of_another_type_is_told_and_not_compared(dsn: str) -> None:
+    run(dsn, "ALTER TABLE read.goods ALTER price TYPE text")
+    made = rebuild(dsns(dsn), QUIET, accept=True)
+
+    goods = next(table for table in made.comparison.tables if table.table == "goods")
+    assert (goods.differing, goods.shape) == (0, ("column price was text and is bigint",))
+    assert run(dsn, "SELECT price FROM read.goods WHERE id = 11") == [(250,)]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_table_that_is_new_comes_with_the_swap(dsn: str, shop: ShopHistory) -> None:
+    run(dsn, "DROP TABLE read.order_goods")
+    made = rebuild(dsns(dsn), QUIET, accept=False)
+    new = next(table for table in made.comparison.tables if table.table == "order_goods")
+
+    assert (new.shape, made.swapped_at) == (("the table is new",), None)
+    rebuild(dsns(dsn), QUIET, accept=True)
+    assert_same_as_fold(dsn, shop)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("CREATE INDEX dear ON read.goods (price)", "index dear would be lost"),
+        ("ALTER TABLE read.goods ENABLE ROW LEVEL SECURITY", "row security would be lost"),
+        (
+            "CREATE STATISTICS much ON price, name FROM read.goods",
+            "statistics much would stay with the old table",
+        ),
+        (
+            "CREATE TRIGGER twice BEFORE UPDATE ON read.goods FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "trigger twice would be lost",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("in_process")
+def test_what_somebody_added_to_a_live_table_is_a_difference(dsn: str, statement: str, words: str) -> None:
+    run(dsn, statement)
+    made = rebuild(dsns(dsn), QUIET, accept=False)
+
+    goods = next(table for table in made.comparison.tables if table.table == "goods")
+    assert (goods.shape, made.swapped_at) == ((words,), None)
+
+
 # what is refused, and what fails
+
+
+@pytest.mark.parametrize("schema", [NEXT, BEFORE])
+@pytest.mark.usefixtures("in_process")
+def test_what_is_somebody_elses_is_never_dropped(dsn: str, schema: str) -> None:
+    run(dsn, f"CREATE SCHEMA {schema}")
+    run(dsn, f"CREATE TABLE {schema}.notes (text text)")
+    with pytest.raises(CannotRebuild, match=f"schema {schema} holds notes, which is no table of ours"):
+        rebuild(dsns(dsn), QUIET, accept=False)
+    assert run(dsn, f"SELECT * FROM {schema}.notes") == []
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_set_that_somebody_began_anew_is_not_swapped_in(dsn: str) -> None:
+    live = rows_in(dsn, LIVE)
+
+    def step(words: str) -> None:
+        if words == "swapping":
+            run(dsn, f"UPDATE {NEXT}.position SET last_error = '{read_build.INCOMPLETE}'")
+
+    with pytest.raises(CannotRebuild, match="is not whole; nothing was swapped"):
+        rebuild(dsns(dsn), Teller(step=step), accept=False)
+    assert rows_in(dsn, LIVE) == live
 
 
 @pytest.mark.usefixtures("in_process")
@@ -261,9 +352,15 @@ def test_a_view_that_would_stay_with_the_old_set_is_named(dsn: str) -> None:
         rebuild(dsns(dsn), QUIET, accept=False)
 
 
-def test_tables_that_are_missing_are_named(dsn: str) -> None:
-    run(dsn, "DROP TABLE read.goods")
-    with pytest.raises(CannotRebuild, match=r"no read\.goods; run `tillroll migrate`"):
+def test_read_models_that_were_never_made_are_told(dsn: str) -> None:
+    run(dsn, "DROP SCHEMA read CASCADE")
+    with pytest.raises(CannotRebuild, match="no read models in schema read; run `tillroll migrate`"):
+        rebuild(dsns(dsn), QUIET, accept=False)
+
+
+def test_a_schema_that_a_swap_needs_is_in_the_way(dsn: str) -> None:
+    run(dsn, "CREATE SCHEMA read_leaving")
+    with pytest.raises(CannotRebuild, match="schema read_leaving is in the way"):
         rebuild(dsns(dsn), QUIET, accept=False)
 
 
@@ -359,15 +456,16 @@ def test_a_reader_in_the_way_is_waited_for_and_named(dsn: str) -> None:
 def test_a_reader_that_stays_in_the_way_stops_the_swap_and_nothing_is_changed(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rebuild(dsns(dsn), QUIET, accept=False)
     monkeypatch.setattr(read_swap, "SWAP_FOR_S", 1.0)
-    live = rows_in(dsn, LIVE)
+    live, old = rows_in(dsn, LIVE), rows_in(dsn, BEFORE)
     with (
         reader_of(dsn, "SELECT count(*) FROM read.goods"),
         pytest.raises(CannotRebuild, match="nothing was swapped"),
     ):
         rebuild(dsns(dsn), QUIET, accept=False)
 
-    assert (rows_in(dsn, LIVE), exists(dsn, NEXT)) == (live, False)
+    assert (rows_in(dsn, LIVE), rows_in(dsn, BEFORE), exists(dsn, NEXT)) == (live, old, False)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -10,12 +10,20 @@ import msgspec
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from adapters.audit_run import audit, verdict_line
-from adapters.cli_reading import DataOption, JsonOption, addresses, console, told_in_one_line
+from adapters.cli_reading import (
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    heard_by,
+    print_json,
+    told_in_one_line,
+)
 from orchestrator.audit import Checked, Finding, Report
 
 FINDINGS_EXIT: Final = 1
@@ -39,7 +47,7 @@ def audit_command(data: Path | None = DataOption, as_json: bool = JsonOption) ->
             report = audit(dsns, progress)
     if as_json:
         body = {"clean": report.is_clean, "verdict": verdict_line(report), **msgspec.to_builtins(report)}
-        typer.echo(msgspec.json.format(msgspec.json.encode(body)).decode())
+        print_json(body)
     else:
         show(report, console())
     if not report.is_clean:
@@ -104,11 +112,4 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def hear(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield hear
+        yield heard_by(bars)

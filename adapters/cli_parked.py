@@ -21,6 +21,7 @@ from adapters.cli_reading import (
     addresses,
     console,
     is_number,
+    print_json,
     told_in_one_line,
 )
 from adapters.postgres_log_reader import LogUnreadable
@@ -64,7 +65,7 @@ def list_command(
                 counts[log] = messages.counts()
     rows.sort(key=lambda row: row.last_at, reverse=True)
     if as_json:
-        _print_json({"items": [_plain(row) for row in rows], "logs": msgspec.to_builtins(counts)})
+        print_json({"items": [_plain(row) for row in rows], "logs": msgspec.to_builtins(counts)})
     else:
         _show_list(rows, counts, console())
 
@@ -79,7 +80,7 @@ def show(name: Name, as_json: bool = JsonOption, data: Path | None = DataOption)
     if found is None:
         _not_found(name)
     elif as_json:
-        _print_json({**_plain(found), "sha256": found.sha256.hex(), "data_hex": found.data.hex()})
+        print_json({**_plain(found), "sha256": found.sha256.hex(), "data_hex": found.data.hex()})
     else:
         _show(found, console())
 
@@ -145,10 +146,6 @@ def _not_found(name: str) -> None:
 def _plain(row: ParkedRow) -> dict[str, Any]:
     fields = ("place", "subject", "reason", "size", "at", "times", "last_at")
     return {"id": row.name, **{field: getattr(row, field) for field in fields}}
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _show_list(rows: Sequence[ParkedRow], counts: dict[str, ParkedCounts], out: Console) -> None:

@@ -5,14 +5,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import DataOption, JsonOption, addresses, console, told_in_one_line
+from adapters.cli_reading import (
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    print_json,
+    told_in_one_line,
+)
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.projection_states import (
     WORDS,
@@ -43,7 +49,7 @@ def projections_command(as_json: bool = JsonOption, data: Path | None = DataOpti
         if seen.missing:
             raise LogUnreadable("; ".join(seen.missing))
     if as_json:
-        _print_json({"items": [_plain(one) for one in seen.standings]})
+        print_json({"items": [_plain(one) for one in seen.standings]})
     else:
         _show(seen.standings, console())
     if standing_still(seen.standings):
@@ -63,10 +69,6 @@ def _plain(one: Standing) -> dict[str, Any]:
         "error": one.error,
         "moved_at": one.moved_at.astimezone(UTC),
     }
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _show(standings: tuple[Standing, ...], out: Console) -> None:

@@ -3,13 +3,15 @@
 import os
 import pwd
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from adapters.audit_run import CannotAudit
 from adapters.embedded_servers import NotRunning, read_running
@@ -92,6 +94,23 @@ def login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+
+
+def print_json(value: Any) -> None:
+    """Indented, with a line end: what --json prints."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def heard_by(bars: Progress) -> Callable[[str, int, int], None]:
+    """Hears what is being done, how far that is, and where it ends: a bar for each thing."""
+    tasks: dict[str, TaskID] = {}
+
+    def hear(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+
+    return hear
 
 
 def console() -> Console:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +12,20 @@ import msgspec
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import BadArgument, DataOption, JsonOption, addresses, console, told_in_one_line
+from adapters.cli_reading import (
+    BadArgument,
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    heard_by,
+    print_json,
+    told_in_one_line,
+)
 from adapters.ids import utc_now
 from adapters.log_moments import LOGS, Until, heads, parse_until, resolve
 from adapters.read_compare import Comparison, RowDifference, TableComparison
@@ -132,7 +141,7 @@ def _report(made: Rebuilt, as_json: bool, verdict: Text) -> None:
         comparison = {**msgspec.to_builtins(made.comparison), "same": made.comparison.is_same}
         swapped = made.swapped_at is not None
         body = {"built": msgspec.to_builtins(made.built), "comparison": comparison, "swapped": swapped}
-        typer.echo(msgspec.json.format(msgspec.json.encode(body)).decode())
+        print_json(body)
     else:
         out = console()
         out.print(_told_built(made.built))
@@ -203,7 +212,10 @@ def _short(value: Any) -> str:
 
 
 def _say(body: Mapping[str, Any], as_json: bool, words: str) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(body)).decode() if as_json else words)
+    if as_json:
+        print_json(body)
+    else:
+        typer.echo(words)
 
 
 class _Rate(TextColumn):
@@ -228,18 +240,7 @@ def _teller() -> Iterator[Teller]:
     )
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield Teller(_bars(bars), lambda words: _step(bars, words))
-
-
-def _bars(bars: Progress) -> Callable[[str, int, int], None]:
-    tasks: dict[str, TaskID] = {}
-
-    def hear(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    return hear
+        yield Teller(heard_by(bars), lambda words: _step(bars, words))
 
 
 def _step(bars: Progress, words: str) -> None:

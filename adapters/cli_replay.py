@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import typer
@@ -19,6 +19,7 @@ from adapters.cli_reading import (
     addresses,
     console,
     is_number,
+    print_json,
     told_in_one_line,
 )
 from adapters.order_story import Story, read_story, timeline_of
@@ -58,7 +59,7 @@ def replay_order(
     if story is None:
         _not_found(f"there is no order {order_id}")
     elif as_json:
-        _print_json(msgspec.to_builtins(story))
+        print_json(msgspec.to_builtins(story))
     else:
         _show_story(story, console())
 
@@ -84,7 +85,7 @@ def replay_stream(
     elif number is not None and found.events[-1].version < number:
         _not_found(f"stream {stream} has {found.events[-1].version} events only")
     elif as_json:
-        _print_json(found.plain())
+        print_json(found.plain())
     else:
         _show_stream(found, console())
 
@@ -130,10 +131,6 @@ def _version(text: str | None) -> int | None:
 def _not_found(what: str) -> None:
     typer.echo(f"tillroll: {what}", err=True)
     raise typer.Exit(NOT_FOUND)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _show_story(story: Story, out: Console) -> None:

@@ -4,16 +4,24 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import MAX_NUMBER, By, DataOption, JsonOption, console, is_number, login_name
+from adapters.cli_reading import (
+    MAX_NUMBER,
+    By,
+    DataOption,
+    JsonOption,
+    console,
+    is_number,
+    login_name,
+    print_json,
+)
 from adapters.cli_site import settings_with
 from adapters.embedded_servers import read_running
 from adapters.ids import utc_now
@@ -78,7 +86,7 @@ def list_command(
         )
     if as_json:
         items = [{**saga, "stuck": _is_stuck(saga)} for saga in found.sagas]
-        _print_json({"items": items, "more": found.more, "behind": found.behind})
+        print_json({"items": items, "more": found.more, "behind": found.behind})
     else:
         _show_list(found, which != SagaFilter(None, None), console())
 
@@ -154,10 +162,6 @@ def _step(text: str) -> Step:
 # what is printed
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
-
-
 def _is_stuck(saga: Item) -> bool:
     return saga["owes"] is not None and saga["tries"] >= STUCK_AFTER_TRIES
 
@@ -186,7 +190,7 @@ def _show_list(found: SagaList, is_filtered: bool, out: Console) -> None:
 
 def _tell(seen: SagaSeen, as_json: bool) -> None:
     if as_json:
-        _print_json({**seen.saga, "waits_for": seen.waits_for, "reason": seen.reason, "acts": seen.acts})
+        print_json({**seen.saga, "waits_for": seen.waits_for, "reason": seen.reason, "acts": seen.acts})
         return
     out = console()
     for name, text in _facts(seen, utc_now()):

@@ -48,6 +48,11 @@ def statement(name: str, schema: str) -> bytes:
     return SQL(query(name)).format(schema=Identifier(schema)).as_bytes()
 
 
+def tables_of(connection: psycopg.Connection, schema: str) -> list[str]:
+    """The names of all tables of a schema, whoever made them; none while there is no such schema."""
+    return [name for (name,) in connection.execute(query("tables"), {"schema": schema}).fetchall()]
+
+
 def create_read_tables(
     dsn: str,
     schema: str = "read",

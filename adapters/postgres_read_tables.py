@@ -14,7 +14,7 @@ import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.json import Jsonb
 
-from adapters.postgres_read_schema import query, session, statement
+from adapters.postgres_read_schema import query, session, statement, tables_of
 from projections.projection import Projection, Row, Rows, Table
 
 FETCH_ROWS: Final = 5_000
@@ -70,12 +70,12 @@ class ReadTable:
         if len(new) < LEAST_COPIED:
             changed += new
         else:
-            self.copy(connection, new)
+            self._copy_rows(connection, new)
         if changed:
             connection.execute(self._upsert, self._dumped(_columns_of(changed)))
 
-    def copy(self, connection: psycopg.Connection, rows: Iterable[Row]) -> None:
-        """Add rows of keys that have none yet, many times faster than `replace`."""
+    def _copy_rows(self, connection: psycopg.Connection, rows: Iterable[Row]) -> None:
+        """Rows of keys that have none yet, many times faster than by an upsert."""
         types = self._stored_types(connection)
         with connection.cursor() as cursor, cursor.copy(self._copy) as copying:
             copying.set_types(types)
@@ -136,7 +136,11 @@ class ReadSnapshot:
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
         self._schema = schema
-        self._hold_tables()
+        try:
+            self._hold_tables()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -149,9 +153,9 @@ class ReadSnapshot:
 
         The locks are taken first, as the snapshot is that of the first query.
         """
-        found = self._connection.execute(query("tables"), {"schema": self._schema}).fetchall()
+        found = tables_of(self._connection, self._schema)
         self._connection.rollback()
-        tables = SQL(", ").join(Identifier(self._schema, name) for (name,) in found)
+        tables = SQL(", ").join(Identifier(self._schema, name) for name in found)
         if found:
             self._connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 
-from adapters.read_sets import LIVE, named, tables_of
+from adapters.postgres_read_schema import tables_of
+from adapters.read_sets import LIVE, named
 from projections import PROJECTIONS
 from projections.projection import Table
 

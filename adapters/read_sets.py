@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
-from adapters.postgres_read_schema import create_read_tables, session
+from adapters.postgres_read_schema import create_read_tables, session, tables_of
 from projections import PROJECTIONS
 
 LIVE: Final = "read"
@@ -145,11 +145,6 @@ def drop_tables(connection: psycopg.Connection, schema: str) -> None:
     except psycopg.errors.DependentObjectsStillExist as error:
         detail = (error.diag.message_detail or str(error)).partition("\n")[0]
         raise CannotRebuild(f"the old set {schema} cannot be dropped: {detail}") from error
-
-
-def tables_of(connection: psycopg.Connection, schema: str) -> list[str]:
-    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
-    return sorted(name for (name,) in found)
 
 
 def positions_of(connection: psycopg.Connection, schema: str) -> dict[str, int]:

@@ -5,12 +5,12 @@ made them. Nobody else may write the table meanwhile.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from adapters.postgres_read_tables import ReadTable
-from projections.projection import Row, Rows, Table
+from projections.projection import Rows, Table
 
 GENERATION_ROWS: Final = 40_000
 """Rows in memory: two generations of so many, of a table."""
@@ -61,17 +61,6 @@ class Shelf:
         return True
 
     def _write(self, rows_by_key: Mapping[int, Rows]) -> None:
-        new: list[Row] = []
-        before: dict[int, Rows] = {}
-        for key, rows in rows_by_key.items():
-            standing = self._stored.pop(key, None)
-            if standing is None:
-                new += rows
-            elif standing != rows:
-                before[key] = standing
-        if before:
-            after: dict[int, Any] = {key: rows_by_key[key] for key in before}
-            self._read_table.replace(self._connection, before, after)
-        if new:
-            self._read_table.copy(self._connection, new)
-            self._is_empty = False
+        before = {key: self._stored.pop(key) for key in rows_by_key if key in self._stored}
+        self._read_table.replace(self._connection, before, rows_by_key)
+        self._is_empty = self._is_empty and not rows_by_key

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from adapters.postgres_projection import EventNotApplied, PostgresProjection
-from adapters.postgres_read_schema import session
+from adapters.postgres_read_schema import session, tables_of
 from adapters.read_build import INCOMPLETE
 from adapters.read_compare import Comparison, compare
 from adapters.read_sets import (
@@ -28,7 +28,6 @@ from adapters.read_sets import (
     named,
     positions_of,
     qualified,
-    tables_of,
 )
 from projections import PROJECTIONS
 
@@ -147,8 +146,8 @@ def _swap_now(connection: psycopg.Connection, catch_up: CatchUp, schema: str) ->
         catch_up.bring_to(positions)
         _must_be_whole(connection, schema, positions)
         connection.execute(SQL("SET LOCAL lock_timeout = '{}ms'").format(SQL(str(LOCK_WAIT_MS))))
-        live = [name for name in tables_of(connection, LIVE) if name in TABLES]
-        connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(LIVE, live)))
+        live = qualified(LIVE, _tables_in(connection, LIVE))
+        connection.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
         check_no_views(connection)
         give_rights(connection, schema)
         if schema != BEFORE:
@@ -167,9 +166,14 @@ def _swap_now(connection: psycopg.Connection, catch_up: CatchUp, schema: str) ->
 
 
 def _move(connection: psycopg.Connection, source: str, target: str) -> None:
-    for table in set(tables_of(connection, source)) & set(TABLES):
+    for table in _tables_in(connection, source):
         statement = SQL("ALTER TABLE {} SET SCHEMA {}")
         connection.execute(statement.format(Identifier(source, table), Identifier(target)))
+
+
+def _tables_in(connection: psycopg.Connection, schema: str) -> list[str]:
+    """Those that belong to a set; a set of another version may have fewer than this one knows."""
+    return [name for name in tables_of(connection, schema) if name in TABLES]
 
 
 def _must_be_whole(connection: psycopg.Connection, schema: str, positions: Mapping[str, int]) -> None:

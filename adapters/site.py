@@ -190,11 +190,11 @@ def _not_ready(body: bytes) -> str:
         parts = msgspec.json.decode(body, type=_NotReady).parts
     except msgspec.DecodeError:
         return body.decode(errors="replace")
-    wrong = [f"{name}: {state}" for name, state in parts.items() if not state.startswith("ok")]
-    if not all(parts[line.partition(":")[0]].startswith("projection ") for line in wrong):
-        return "; ".join(wrong)
-    for line in wrong:
-        logger.warning("reads stand still: %s", line)
+    wrong = {name: state for name, state in parts.items() if not state.startswith("ok")}
+    told = "; ".join(f"{name}: {state}" for name, state in wrong.items())
+    if not all(state.startswith("projection ") for state in wrong.values()):
+        return told
+    logger.warning("reads stand still: %s", told)
     return ""
 
 

@@ -9,15 +9,20 @@ import typer
 from adapters import (
     cli_audit,
     cli_bench,
+    cli_export,
     cli_keys,
     cli_load,
     cli_parked,
     cli_projections,
+    cli_proof,
     cli_rebuild,
     cli_replay,
     cli_saga,
+    cli_seal,
     cli_site,
+    cli_stock,
     cli_users,
+    cli_what_if,
 )
 from adapters.cli_errors import OPERATOR_ERRORS, line_of
 
@@ -36,7 +41,9 @@ cli_users.register(app)
 cli_audit.register(app)
 cli_projections.register(app)
 cli_bench.register(app)
-cli_rebuild.register(cli_replay.app)
+cli_seal.register(app)
+for replaying in (cli_rebuild, cli_proof, cli_what_if, cli_stock, cli_export):
+    replaying.register(cli_replay.app)
 app.add_typer(cli_replay.app, name="replay")
 app.add_typer(cli_saga.app, name="saga")
 app.add_typer(cli_parked.app, name="parked")

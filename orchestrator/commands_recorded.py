@@ -6,8 +6,7 @@ event shows is taken so that it cannot change the decision: docs/what-if.md list
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain import cart, goods, key, order, saga, saga_acts, sale, session, stock, streams, user
 from domain.recorded import Cause, Recorded
@@ -23,9 +22,11 @@ class NoWayBack(Exception):
     """No command writes these events; the text names the first of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Everything that one command wrote in one log. `state`: of a stream, as it was before."""
+class Group(NamedTuple):
+    """Everything that one command wrote in one log. `state`: of a stream, as it was before.
+
+    A tuple with names: one is made for every command of a log.
+    """
 
     events: tuple[Recorded, ...]
     state: Callable[[str], Any]
@@ -49,7 +50,7 @@ class Group:
 
     @property
     def written(self) -> Written:
-        return tuple((recorded.originator_id, recorded.event) for recorded in self.events)
+        return tuple([(recorded.originator_id, recorded.event) for recorded in self.events])
 
     def one(self, kind: type[Any]) -> Recorded | None:
         """The first event of that kind."""

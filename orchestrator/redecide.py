@@ -105,13 +105,12 @@ class Redecider:
             return (self._difference(group, kind, (f"a refusal, {refusal.name}",)),)
         except BROKEN as error:
             return (self._difference(group, kind, (f"no decision, {_why(error)}",)),)
-        if expected == group.written:
-            return ()
-        return (self._difference(group, kind, told(expected, group.written)),)
+        written = group.written
+        return () if expected == written else (self._difference(group, kind, told(expected, written)),)
 
     def _difference(self, group: Group, command: str, expected: tuple[str, ...]) -> Difference:
-        first = group.events[0]
-        recorded = told(group.written, group.written)
+        first, written = group.events[0], group.written
+        recorded = told(written, written)
         place = (self._service.log, first.position)
         return Difference(*place, command, first.cause.command_id, first.originator_id, expected, recorded)
 
@@ -161,29 +160,28 @@ class _States:
         self._events = events
 
     def state(self, stream: str) -> Any:
-        if stream in self._lasting:
-            return self._lasting[stream]
-        if stream in self._passing:
-            return self._passing[stream]
-        return self._missing(stream)
+        known = self._lasting.get(stream)
+        if known is None:
+            known = self._passing.get(stream)
+        return self._missing(stream) if known is None else known
 
     def fold(self, events: Sequence[Recorded]) -> None:
         """Takes what was recorded into the states. An event that no state can take changes none."""
+        categories = self._service.categories
         for stream, _, event, _, _ in events:
             category = streams.category(stream)
             try:
-                state = self._service.evolve(stream, self.state(stream), event)
+                state = categories[category].evolve(self.state(stream), event)
             except BROKEN:
                 continue
             if category not in PASSING:
                 self._lasting[stream] = state
+            elif category == "key" and self._load is not None:
+                self._gone.add(category)
             else:
                 self._keep(stream, state)
 
     def _keep(self, stream: str, state: Any) -> None:
-        if self._load is not None and streams.category(stream) == "key":
-            self._gone.add("key")
-            return
         self._passing[stream] = state
         self._passing.move_to_end(stream)
         if self._load is not None and len(self._passing) > self._kept:

@@ -2,39 +2,75 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
+    COULD_NOT_RUN,
     BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
     heard_by,
+    is_number,
     print_json,
     told_in_one_line,
 )
+from adapters.ids import utc_now
+from adapters.log_moments import parse_until, resolve
+from adapters.what_if_print import show_what_if, table_of
 from adapters.what_if_redecide import Redecided, redecide
+from adapters.what_if_rule_file import BadRule, load_rule
+from adapters.what_if_run import CannotSimulate, ends, what_if
 from domain.services import SERVICES
+from orchestrator.what_if_rule import RuleFailed
+from orchestrator.what_if_saga import Changes
 
 LOGS: Final = tuple(service.log for service in SERVICES)
 DIFFERS: Final = 1
 SHOWN_DIFFERENCES: Final = 50
+MAX_SECONDS: Final = 366 * 86_400
+"""Of a window or deadline that is tried out."""
+
+Window = Annotated[
+    str | None, typer.Option("--payment-window", metavar="SECONDS", help="How long an order can be paid.")
+]
+Deadline = Annotated[
+    str | None, typer.Option("--sell-deadline", metavar="SECONDS", help="How long inventory has to answer.")
+]
+RuleText = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="FILE.py:FUNCTION",
+        help="A purchase rule: a function of an order that gives a reason to refuse it, or None."
+        " Your own code, run here with all that you may do.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="For orders started from then on: 2026-11-23T14:03:00Z."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Only what was recorded by then, or by order=123."),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     app.command("redecide")(redecide_command)
+    app.command("what-if")(what_if_command)
 
 
 def redecide_command(
@@ -57,6 +93,63 @@ def redecide_command(
         _show(decided, console())
     if _found(decided):
         raise typer.Exit(DIFFERS)
+
+
+def what_if_command(
+    payment_window: Window = None,
+    sell_deadline: Deadline = None,
+    rule: RuleText = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: bool = JsonOption,
+    data: Path | None = DataOption,
+) -> None:
+    """Which orders would have ended otherwise under other settings, or another rule? Nothing is changed.
+
+    Everything that came from outside comes again as it was recorded; the shop decides on it anew.
+    """
+    with _told(), told_in_one_line():
+        changes = Changes(
+            payment_window=_seconds("--payment-window", payment_window),
+            sell_deadline=_seconds("--sell-deadline", sell_deadline),
+            rule=None if rule is None else load_rule(rule),
+            since=None if since is None else _moment(since),
+        )
+        asked = None if until is None else parse_until(until)
+        dsns = addresses(data)
+        positions = ends(dsns) if asked is None else resolve(asked, dsns, utc_now())
+        with progress() as hear:
+            found = what_if(dsns, changes, positions, hear)
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        show_what_if(found, console())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ends the command with exit code 2 and one line where the rule or the logs cannot be used."""
+    try:
+        yield
+    except (BadRule, RuleFailed, CannotSimulate) as error:
+        typer.echo(f"tillroll: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from None
+
+
+def _seconds(option: str, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not is_number(text) or int(text) > MAX_SECONDS:
+        raise BadArgument(f"{option} {text[:40]!r}: expected whole seconds from 1 to {MAX_SECONDS}")
+    return timedelta(seconds=int(text))
+
+
+def _moment(text: str) -> datetime:
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    raise BadArgument(f"--since {text[:40]!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
 
 
 def _checked_logs(given: list[str] | None) -> tuple[str, ...]:
@@ -95,17 +188,6 @@ def _logs_table(decided: tuple[Redecided, ...], out: Console) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in decided:
         table.add_row(one.log, f"{one.position:,}", f"{one.commands:,}", f"{one.found:,}")
-    return table
-
-
-# what both print with
-
-
-def table_of(out: Console, *headings: str) -> Table:
-    """Lines for a person, columns alone for a pipe."""
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
     return table
 
 

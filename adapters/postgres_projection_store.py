@@ -82,9 +82,13 @@ class PostgresProjectionStore:
         return self.seen, locked is not None
 
     def batch_end(self, after: int, until: int, limit: int) -> tuple[int, int]:
-        params = {"after": after, "until": until, "limit": limit, "bytes": BATCH_BYTES}
-        row = self._log.execute(statement("batch_end", self._log_name), params).fetchone()
+        params = {"after": after, "until": until, "limit": limit}
+        row = self._log.execute(statement("batch_size", self._log_name), params).fetchone()
         assert row is not None
+        if row[2] > BATCH_BYTES:
+            params["bytes"] = BATCH_BYTES
+            row = self._log.execute(statement("batch_end", self._log_name), params).fetchone()
+            assert row is not None
         return row[0] or after, row[1]
 
     def batch_events(self, after: int, end: int) -> Sequence[Recorded]:

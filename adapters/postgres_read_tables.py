@@ -11,6 +11,8 @@ from typing import Any, Final, Self, get_args, get_type_hints
 
 import msgspec
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.copy import LibpqWriter
 from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.json import Jsonb
 
@@ -18,6 +20,8 @@ from adapters.postgres_read_schema import query, session, statement, tables_of
 from projections.projection import Projection, Row, Rows, Table
 
 FETCH_ROWS: Final = 5_000
+
+GATHERED_BYTES: Final = 1024**2
 
 LEAST_COPIED: Final = 20
 """New rows that are worth a COPY, which takes two more round trips and a tenth of the work per row."""
@@ -77,7 +81,7 @@ class ReadTable:
     def _copy_rows(self, connection: psycopg.Connection, rows: Iterable[Row]) -> None:
         """Rows of keys that have none yet, many times faster than by an upsert."""
         types = self._stored_types(connection)
-        with connection.cursor() as cursor, cursor.copy(self._copy) as copying:
+        with connection.cursor() as cursor, cursor.copy(self._copy, writer=_Gathering(cursor)) as copying:
             copying.set_types(types)
             for row in rows:
                 copying.write_row(self._dumped_row(row))
@@ -125,6 +129,28 @@ class ReadTable:
         for place, dump in self._dumps.items():
             columns[place] = [dump(value) for value in columns[place]]
         return columns
+
+
+class _Gathering(LibpqWriter):
+    """Sends rows in as few pieces as can be: each piece wakes the server, which costs more than its bytes."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
+        super().__init__(cursor)
+        self._gathered = bytearray()
+
+    def write(self, data: Buffer) -> None:
+        self._gathered += data
+        if len(self._gathered) > GATHERED_BYTES:
+            self._send()
+
+    def finish(self, exc: BaseException | None = None) -> None:
+        if exc is None:
+            self._send()
+        super().finish(exc)
+
+    def _send(self) -> None:
+        super().write(bytes(self._gathered))
+        self._gathered.clear()
 
 
 class ReadSnapshot:

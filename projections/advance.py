@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from domain.recorded import Recorded
-from projections.projection import Projection, Rows, Table, apply, key_of
+from projections.projection import Projection, Rows, Table, key_of
 
 
 class Store(Protocol):
@@ -59,9 +59,10 @@ def advance(projection: Projection, store: Store, *, limit: int, until: int) -> 
 
 def _apply(projection: Projection, store: Store, events: Sequence[Recorded]) -> None:
     for table in projection.tables:
-        wanted = [recorded for recorded in events if type(recorded.event) in table.events]
-        before = store.load(table, {key_of(recorded) for recorded in wanted}) if wanted else {}
+        evolve, kinds = table.evolve, table.events
+        wanted = [(key_of(recorded), recorded) for recorded in events if type(recorded.event) in kinds]
+        before = store.load(table, {key for key, _ in wanted}) if wanted else {}
         after = dict(before)
-        for recorded in wanted:
-            apply(table, after, recorded)
+        for key, recorded in wanted:
+            after[key] = evolve(after.get(key, ()), recorded)
         store.replace(table, before, after)

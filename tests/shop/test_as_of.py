@@ -30,7 +30,9 @@ class File:
         with path.open(newline="") as text:
             for row in csv.DictReader(text):
                 units, price = int(row["quantity"]), int(row["unit_price_pence"])
-                if row["kind"] == "sale" and units > 0 and price > 0:
+                # Invoices of an A are adjustments of the books, not sales.
+                is_sold = row["kind"] == "sale" and not row["invoice"].startswith("A")
+                if is_sold and units > 0 and price > 0:
                     self.units[row["invoice"]][price] += units
                     self.pence[row["invoice"]] += units * price
 

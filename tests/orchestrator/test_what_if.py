@@ -15,7 +15,8 @@ from domain.cart import CartLine, PutCartLine
 from domain.order import OrderPlaced
 from domain.recorded import Cause, Recorded
 from domain.refusals import Refusal, Short
-from domain.saga import Offer, OrderStarted, StartOrder
+from domain.saga import DenySell, Offer, OrderStarted, StartOrder
+from domain.sale import Line, Rollback, Sell
 from domain.services import INVENTORY, ORDER
 from orchestrator.audit import walk
 from orchestrator.audit_orders import OrdersAddUp
@@ -130,6 +131,16 @@ def test_clocks_that_disagree_change_nothing() -> None:
         assert worlds.recorded.totals() == worlds.simulated.totals()
 
 
+def test_an_answer_that_is_heard_after_somebody_barred_the_order_is_the_one_that_was_given() -> None:
+    shop = stocked()
+    shop.started("1", [(11, 9)])
+    shop.tell(INVENTORY, Sell("1", (Line(11, 9),)), "order-saga")
+    shop.tell(INVENTORY, Rollback("1"), "user-3")
+    shop.tell(ORDER, DenySell("1", "stock-short", (Short(11, 9, 5),)), "inventory")
+
+    assert simulated(shop) == recorded(shop)
+
+
 # whatever is different
 
 
@@ -159,7 +170,8 @@ def versioned(written: list[tuple[str, Any]]) -> list[Recorded]:
     log = []
     for position, (stream, event) in enumerate(written, 1):
         versions[stream] += 1
-        cause = Cause(f"{position}", "somebody", streams.key_of(stream), START)
+        order_id = getattr(event, "order_id", streams.key_of(stream))
+        cause = Cause(f"of order {order_id}", "somebody", order_id, START)
         log.append(Recorded(stream, versions[stream], event, cause, position))
     return log
 

@@ -31,6 +31,11 @@ MAX_DELAY_S = 30 * 24 * 3600
 app = typer.Typer(no_args_is_help=True, help="Keys of access tokens and of personal data.")
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    parent.add_typer(app, name="keys")
+
+
 class Which(StrEnum):
     TOKEN = "token"  # noqa: S105 - a word, not a secret
     PERSONAL = "personal"

@@ -44,6 +44,11 @@ app = typer.Typer(
 )
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    parent.add_typer(app, name="parked")
+
+
 @app.command("list")
 def list_command(
     limit: Annotated[

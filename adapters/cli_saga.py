@@ -61,6 +61,11 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it i
 app = typer.Typer(no_args_is_help=True, help="Orders under way: what they wait for, and what to do about it.")
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    parent.add_typer(app, name="saga")
+
+
 @app.command("list")
 def list_command(
     step: Annotated[str | None, typer.Option(metavar="S", help=", ".join(STEPS))] = None,

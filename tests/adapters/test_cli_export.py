@@ -1,6 +1,7 @@
 """The logs as files: what DuckDB and pandas read from them, what never leaves, and how it says no."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -219,6 +220,31 @@ def test_since_goes_on_where_an_earlier_export_ended(tmp_path: Path) -> None:
     nothing = exported("--jsonl", tmp_path / "next", "--since", ends)
     assert "0 events." in nothing.stdout
     assert {file.read_text() for file in (tmp_path / "next").iterdir()} == {""}
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+def test_the_questions_of_the_document_are_answered_from_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported("--parquet", tmp_path / "shop")
+    monkeypatch.chdir(tmp_path)
+
+    best, waited, refusals = (asked(question)[1] for question in blocks("sql"))
+    exec("\n".join(blocks("python")), {})
+
+    assert [row[1:] for row in best] == [(11, "mug", 4, 1000), (12, "cup", 2, 198)]
+    assert waited == [(2, 1.0, 1.0)]
+    assert [(row[0], *row[2:]) for row in refusals] == [("3", 11, 500, 26)]
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert said[1:3] == ["2026-11-23 11 mug 1000", "2026-11-23 12 cup 198"]
+    assert said[3] == "{0.5: 1.0, 0.95: 1.0}"
+    assert said[-1] == "3 11 500 26"
 
 
 # what never leaves

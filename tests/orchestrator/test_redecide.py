@@ -126,8 +126,9 @@ EVERYTHING = everything()
 
 
 @pytest.mark.parametrize("log", SERVICE_OF)
-def test_the_history_of_everything_is_decided_the_same(log: str) -> None:
-    assert differences(EVERYTHING, log) == []
+@pytest.mark.parametrize("kept", [1, 10_000])
+def test_the_history_of_everything_is_decided_the_same(log: str, kept: int) -> None:
+    assert differences(EVERYTHING, log, kept=kept) == []
 
 
 def test_the_history_of_everything_has_every_event_that_this_version_writes() -> None:

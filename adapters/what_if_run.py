@@ -1,7 +1,10 @@
 """What would have been, over the logs of a shop: both read once, side by side, to where they ended."""
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from adapters.postgres_log_reader import LogReader
 from adapters.what_if_redecide import told
@@ -16,6 +19,9 @@ from orchestrator.what_if_outcomes import (
     order_changes,
 )
 from orchestrator.what_if_saga import Changes
+
+COLLECT_EVERY: Final = 500_000
+"""New values between two looks of the collector."""
 
 Progress = Callable[[str, int, int], None]
 """Hears what is being read, how far that is, and where it ends."""
@@ -55,7 +61,8 @@ def what_if(
         told(LogReader(dsns[log], log), until[log], progress) for log in (ORDER.log, INVENTORY.log)
     )
     try:
-        worlds = simulate(orders, inventory, changes)
+        with _collecting_rarely():
+            worlds = simulate(orders, inventory, changes)
     except NoWayBack as error:
         raise CannotSimulate(
             f"the logs hold what no command writes, see `tillroll audit`: {error}"
@@ -69,3 +76,14 @@ def what_if(
         before=before.totals(),
         after=after.totals(),
     )
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Millions of values without cycles: Python's collector would look at all of them again and again."""
+    usual = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)

@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 def build_all(tasks: Sequence[Task], progress: Progress) -> None:
     """Builds the longest first. Raises CannotBuild, psycopg.Error."""
     waiting = sorted(tasks, key=lambda task: task.until, reverse=True)
-    with _workers() as pool:
+    with workers() as pool:
         futures = [pool.submit(build, task) for task in waiting]
         with psycopg.connect(session(tasks[0].read_dsn), autocommit=True) as connection:
             while _are_going_on(futures):
@@ -42,7 +42,7 @@ def build_all(tasks: Sequence[Task], progress: Progress) -> None:
 
 
 @contextmanager
-def _workers() -> Iterator[ProcessPoolExecutor]:
+def workers() -> Iterator[ProcessPoolExecutor]:
     """Processes of their own, not forks: those would share our connections and threads."""
     count = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
     context = multiprocessing.get_context("spawn")

@@ -20,6 +20,8 @@ MODULES: Final[Mapping[str, str]] = {
     "user": "cli_users",
     "replay": "cli_replaying",
     "audit": "cli_audit",
+    "seal": "cli_seal",
+    "verify": "cli_seal",
     "projections": "cli_projections",
     "saga": "cli_saga",
     "parked": "cli_parked",

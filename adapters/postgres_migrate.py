@@ -53,6 +53,7 @@ STEPS: Final = (
     Step("0003_attempts", (USER_LOG,)),
     Step("0004_personal", (USER_LOG,)),
     Step("0005_ids", ("user", "goods")),
+    Step("0006_seals", LOGS),
 )
 """Append only: what was taken somewhere is never changed. The first five may find what they make, because
 databases from before steps were numbered have some of it."""

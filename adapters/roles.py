@@ -11,7 +11,15 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from adapters.settings import Settings
-from adapters.wiring import CannotStart, Plant, add_inventory, add_orchestrator, add_projector, open_plant
+from adapters.wiring import (
+    CannotStart,
+    Plant,
+    add_inventory,
+    add_orchestrator,
+    add_projector,
+    add_sealer,
+    open_plant,
+)
 from adapters.wiring_api import add_api
 
 logger = logging.getLogger(__name__)
@@ -22,6 +30,7 @@ ADD: Final[Mapping[str, Callable[[Plant], None]]] = {
     "inventory": add_inventory,
     "orchestrator": add_orchestrator,
     "projector": add_projector,
+    "sealer": add_sealer,
 }
 
 ROLES: Final = (API, *ADD)

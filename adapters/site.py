@@ -1,7 +1,7 @@
 """A whole shop on one machine: embedded servers, migrated logs, and two processes of roles.
 
 The api, inventory and orchestrator roles share a process, so an order goes through without waiting for
-another interpreter; the projector has its own, so reads never slow down writes.
+another interpreter; the projector and the sealer have their own, so that writes wait for neither.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 0.5
 READY_WITHIN_S: Final = 60.0
 READYZ_BYTES: Final = 65_536
-ROLES: Final = (("api", "inventory", "orchestrator"), ("projector",))
+ROLES: Final = (("api", "inventory", "orchestrator"), ("projector", "sealer"))
 
 
 class Site:

@@ -17,11 +17,14 @@ from nats.aio.client import Client
 from adapters.event_codec import decode, encode
 from adapters.ids import OrderIds, utc_now
 from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
+from adapters.paseto_key import KeyFileError
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_due import PostgresDue
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_parked import PostgresParkingLot
 from adapters.postgres_projector import Projector
+from adapters.seal_key import seal_keys
+from adapters.sealer import Sealer
 from adapters.settings import Settings
 from adapters.wire_codec import decode_commands, decode_replies
 from adapters.wire_metrics import WireMetrics
@@ -161,6 +164,17 @@ def add_orchestrator(plant: Plant) -> None:
     plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
     plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
     plant.tasks.append(watchdog.run())
+
+
+def add_sealer(plant: Plant) -> None:
+    """Raises CannotStart for a key that cannot be read."""
+    try:
+        keys = seal_keys(plant.settings)
+        assert keys.key_id
+    except KeyFileError as error:
+        raise CannotStart(str(error)) from error
+    logs = {service.log: plant.dsn(service.log) for service in SERVICES}
+    plant.tasks.append(Sealer(logs, keys, plant.settings.data, utc_now).run())
 
 
 def add_projector(plant: Plant) -> None:

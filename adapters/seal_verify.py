@@ -1,0 +1,227 @@
+"""Has anyone touched the logs? Every seal and every sealed event, read again; several processes.
+
+What is compared: the chain of seals and their signatures, the newest seals that somebody held elsewhere, and
+for each seal the root of what stands in its range now. Nothing is written.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from adapters.postgres_log_reader import LogUnreadable
+from adapters.postgres_seals import LOWEST, SealedLog
+from adapters.read_workers import Progress, workers
+from adapters.seal_key import SealKeys
+from orchestrator.merkle import root_of
+from orchestrator.seals import Seal, places, split_marks, wrong_in_chain
+
+JOB_EVENTS: Final = 50_000
+"""Events that one process reads at a time."""
+
+MAX_FAULTS: Final = 100
+"""Kept of each log; all of them are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`after` and `before`: positions of the log between which it is; `seal`: the number, 0 for none."""
+
+    log: str
+    seal: int
+    after: int
+    before: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogVerdict:
+    """`events` were read again; `unsealed` stand behind `sealed_until`, the newest seal's last position.
+
+    `skipped`: events before the seal since which it was verified.
+    """
+
+    log: str
+    seals: int
+    events: int
+    skipped: int
+    sealed_until: int
+    sealed_at: datetime | None
+    unsealed: int
+    found: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    logs: tuple[LogVerdict, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        return not any(verdict.found for verdict in self.logs)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Seals that somebody kept, by log. `where`: how a finding names whoever kept them."""
+
+    where: str
+    seals: Mapping[str, Seal]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    dsn: str
+    log: str
+    seals: tuple[Seal, ...]
+
+
+@dataclass(slots=True)
+class _LogWork:
+    """One log while it is verified."""
+
+    log: str
+    sealed_until: int = 0
+    sealed_at: datetime | None = None
+    seals: int = 0
+    skipped: int = 0
+    unsealed: int = 0
+    events: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    jobs: list[_Job] = field(default_factory=list)
+
+    def verdict(self) -> LogVerdict:
+        faults = sorted(self.faults, key=lambda fault: (fault.after, fault.seal))
+        known = (self.log, self.seals, self.events, self.skipped, self.sealed_until, self.sealed_at)
+        return LogVerdict(*known, self.unsealed, len(faults), tuple(faults[:MAX_FAULTS]))
+
+
+def verify(
+    dsns: Mapping[str, str],
+    keys: SealKeys,
+    held: Sequence[Held] = (),
+    since: Mapping[str, Seal] | None = None,
+    progress: Progress = lambda *_: None,
+) -> Verified:
+    """`dsns`: by log. `since`: seals up to which everything was verified before. Raises LogUnreadable."""
+    works = [_chain(dsn, log, keys, held, (since or {}).get(log)) for log, dsn in dsns.items()]
+    jobs = [(work, job) for work in works for job in work.jobs]
+    total = sum(seal.covers.count for _, job in jobs for seal in job.seals)
+    done = 0
+    progress("sealed events", 0, total)
+    with workers() as pool:
+        reading: list[tuple[_LogWork, Future[tuple[int, list[Fault]]]]] = [
+            (work, pool.submit(_read_again, job)) for work, job in jobs
+        ]
+        for work, future in reading:
+            events, faults = _result(future)
+            work.events += events
+            work.faults += faults
+            done += events
+            progress("sealed events", min(done, total), total)
+    return Verified(tuple(work.verdict() for work in works))
+
+
+def _result(future: Future[tuple[int, list[Fault]]]) -> tuple[int, list[Fault]]:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise LogUnreadable("a process that was reading has been killed; is there enough memory?") from error
+
+
+# the chain of seals
+
+
+def _chain(dsn: str, log: str, keys: SealKeys, held: Sequence[Held], since: Seal | None) -> _LogWork:
+    work = _LogWork(log)
+    kept = [(each.where, each.seals[log]) for each in held if log in each.seals]
+    with SealedLog(dsn, log) as sealed:
+        before: Seal | None = None
+        for seal in sealed.seals():
+            wrong = wrong_in_chain(before, seal, keys.is_signed)
+            if wrong is not None:
+                first = before.covers.last if before else 0
+                work.faults.append(Fault(log, seal.number, first, seal.covers.last + 1, wrong))
+            work.faults += _against(seal, kept)
+            _plan(work, dsn, seal, since)
+            before = seal
+        work.faults += _missing(log, before, kept)
+        _end(work, sealed, before)
+    return work
+
+
+def _plan(work: _LogWork, dsn: str, seal: Seal, since: Seal | None) -> None:
+    work.seals += 1
+    if since is not None and seal.number <= since.number:
+        work.skipped += seal.covers.count
+        return
+    last = work.jobs[-1] if work.jobs else None
+    if last is None or sum(each.covers.count for each in last.seals) >= JOB_EVENTS:
+        work.jobs.append(_Job(dsn, work.log, (seal,)))
+    else:
+        work.jobs[-1] = _Job(dsn, work.log, (*last.seals, seal))
+
+
+def _against(seal: Seal, kept: Iterable[tuple[str, Seal]]) -> Iterator[Fault]:
+    for where, known in kept:
+        if known.number == seal.number and known.digest != seal.digest:
+            what = f"seal {seal.number} is another one than {where} holds: what it covers was rewritten"
+            yield Fault(seal.log, seal.number, seal.covers.first - 1, seal.covers.last + 1, what)
+
+
+def _missing(log: str, newest: Seal | None, kept: Iterable[tuple[str, Seal]]) -> Iterator[Fault]:
+    """The tail of a log can be cut together with its seals: only who held one knows."""
+    number, last = (newest.number, newest.covers.last) if newest else (0, 0)
+    for where, known in kept:
+        if known.number > number:
+            what = (
+                f"seals {number + 1} to {known.number} are gone, which {where} holds the last of:"
+                f" the log once reached position {known.covers.last}"
+            )
+            yield Fault(log, known.number, last, known.covers.last + 1, what)
+
+
+def _end(work: _LogWork, sealed: SealedLog, newest: Seal | None) -> None:
+    work.sealed_until = newest.covers.last if newest else 0
+    work.sealed_at = newest.sealed_at if newest else None
+    work.unsealed = sealed.unsealed(work.sealed_until if newest else LOWEST)
+    if newest is None and work.unsealed:
+        what = f"none of its {work.unsealed:,} events is sealed: run `tillroll seal`, or the sealer role"
+        work.faults.append(Fault(work.log, 0, 0, sealed.head() + 1, what))
+
+
+# what the seals cover
+
+
+def _read_again(job: _Job) -> tuple[int, list[Fault]]:
+    """How many events there are in the ranges of some seals, and what is wrong with them."""
+    events, faults = 0, list[Fault]()
+    with SealedLog(job.dsn, job.log) as sealed:
+        for seal, found in _by_seal(sealed, job.seals):
+            events += len(found)
+            covers = seal.covers
+            if len(found) != covers.count or root_of([leaf for _, leaf in found]) != covers.root:
+                faults += _places(sealed, seal, found)
+    return events, faults
+
+
+def _by_seal(sealed: SealedLog, seals: Sequence[Seal]) -> Iterator[tuple[Seal, list[tuple[int, bytes]]]]:
+    """Each seal with what stands in its range now, read in one go."""
+    begin = LOWEST if seals[0].number == 1 else seals[0].covers.first - 1
+    leaves = sealed.leaves(begin, seals[-1].covers.last)
+    ahead = next(leaves, None)
+    for seal in seals:
+        found: list[tuple[int, bytes]] = []
+        while ahead is not None and ahead[0] <= seal.covers.last:
+            found.append(ahead)
+            ahead = next(leaves, None)
+        yield seal, found
+
+
+def _places(sealed: SealedLog, seal: Seal, found: Sequence[tuple[int, bytes]]) -> Iterator[Fault]:
+    with sealed.another() as other:
+        marks = split_marks(other.marks(seal.number))
+    for place in places(seal.covers, marks, found):
+        yield Fault(seal.log, seal.number, place.after, place.before, place.what)

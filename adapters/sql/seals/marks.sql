@@ -1,0 +1,1 @@
+SELECT marks FROM {schema}.seals WHERE number = %(number)s

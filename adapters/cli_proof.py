@@ -1,7 +1,47 @@
 """`tillroll replay proof`: evidence for one event that anybody can check without our code."""
 
+from pathlib import Path
+
 import typer
+
+from adapters.cli_reading import BadArgument, DataOption, addresses, is_number, print_json
+from adapters.cli_seal import KeyOption, settings_of, told, verifying_keys
+from adapters.postgres_migrate import LOGS
+from adapters.postgres_seals import SealedLog
+from adapters.seal_proof import NotProved, prove
+
+NOT_PROVED = 1
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands to the command line."""
+    """Adds the command to `tillroll replay`."""
+    app.command("proof")(proof_command)
+
+
+def proof_command(
+    event: str = typer.Argument(metavar="LOG=POSITION", help="For example order=123."),
+    public_key: KeyOption = None,
+    data: Path | None = DataOption,
+) -> None:
+    """Proof that an event was sealed, as JSON; docs/check_proof.py checks it without Tillroll.
+
+    Exit code 0: proved, 1: no such event, not sealed yet or not as it was sealed, 2: could not run.
+    """
+    with told():
+        log, position = _place(event)
+        keys = verifying_keys(settings_of(data), public_key)
+        with SealedLog(addresses(data)[log], log) as sealed:
+            try:
+                print_json(prove(sealed, position, keys))
+            except NotProved as error:
+                typer.echo(f"tillroll: {error}", err=True)
+                raise typer.Exit(NOT_PROVED) from None
+
+
+def _place(text: str) -> tuple[str, int]:
+    log, _, number = text.partition("=")
+    if log not in LOGS or not is_number(number):
+        raise BadArgument(
+            f"{text[:60]!r}: expected a log ({', '.join(LOGS)}), = and a position, such as order=123"
+        )
+    return log, int(number)

@@ -94,7 +94,7 @@ def seal_command(
     Exit code 0: all is sealed, 2: could not run.
     """
     with told():
-        settings = _settings(data)
+        settings = settings_of(data)
         if public_key or new_key:
             keys = replace_key(settings) if new_key else seal_keys(settings)
             typer.echo(keys.told(), nl=False)
@@ -167,12 +167,12 @@ def verify_command(
     Exit code 0: untouched, 1: something differs, 2: could not run.
     """
     with told():
-        settings = _settings(data)
+        settings = settings_of(data)
         dsns = addresses(data)
         logs = _logs(log)
         held = _held(settings, logs, (since, against))
         earlier = read_seals(since) if since else {}
-        keys = _verifying_keys(settings, public_key)
+        keys = verifying_keys(settings, public_key)
         with _progress() as progress:
             found = verify({name: dsns[name] for name in logs}, keys, held, earlier, progress)
     if as_json:
@@ -196,7 +196,7 @@ def _held(settings: Settings, logs: list[str], files: tuple[Path | None, Path | 
     return [*named, Held("the sealer's witness", read_witnesses(settings.data, logs))]
 
 
-def _verifying_keys(settings: Settings, public_key: str | None) -> SealKeys:
+def verifying_keys(settings: Settings, public_key: str | None) -> SealKeys:
     """Raises KeyFileError; a key is never made here: what it had not signed would look forged."""
     if public_key is not None:
         return public_keys(public_key)
@@ -254,7 +254,7 @@ def _is_today(at: datetime) -> bool:
     return at.astimezone(UTC).date() == utc_now().date()
 
 
-def _settings(data: Path | None) -> Settings:
+def settings_of(data: Path | None) -> Settings:
     settings = load_settings()
     return settings if data is None else settings.model_copy(update={"data": data})
 

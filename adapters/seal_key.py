@@ -85,7 +85,7 @@ def read_seal_keys(path: Path) -> SealKeys:
     """Raises KeyFileError."""
     try:
         text = path.read_text("ascii")
-        is_secret = "seal " in text or HEX_KEY.fullmatch(text.strip()) is not None
+        is_secret = text.startswith("seal ") or "\nseal " in text or HEX_KEY.fullmatch(text.strip())
         if is_secret and path.stat().st_mode & 0o077:
             raise KeyFileError(f"{path}: others can read this key; run: chmod 600 {path}")
     except OSError as error:

@@ -5,7 +5,6 @@ for each seal the root of what stands in its range now. Nothing is written.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,6 +77,10 @@ class _Job:
     seals: tuple[Seal, ...]
 
 
+_Read = tuple[int, list[Fault]]
+"""How many events stand in some ranges, and what is wrong with them."""
+
+
 @dataclass(slots=True)
 class _LogWork:
     """One log while it is verified."""
@@ -111,24 +114,26 @@ def verify(
     total = sum(seal.covers.count for _, job in jobs for seal in job.seals)
     done = 0
     progress("sealed events", 0, total)
-    with workers() as pool:
-        reading: list[tuple[_LogWork, Future[tuple[int, list[Fault]]]]] = [
-            (work, pool.submit(_read_again, job)) for work, job in jobs
-        ]
-        for work, future in reading:
-            events, faults = _result(future)
-            work.events += events
-            work.faults += faults
-            done += events
-            progress("sealed events", min(done, total), total)
+    for (work, _), (events, faults) in zip(jobs, _read_all([job for _, job in jobs], total), strict=True):
+        work.events += events
+        work.faults += faults
+        done += events
+        progress("sealed events", min(done, total), total)
     return Verified(tuple(work.verdict() for work in works))
 
 
-def _result(future: Future[tuple[int, list[Fault]]]) -> tuple[int, list[Fault]]:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise LogUnreadable("a process that was reading has been killed; is there enough memory?") from error
+def _read_all(jobs: Sequence[_Job], events: int) -> Iterator[_Read]:
+    """In the order of the jobs. A few events are read sooner than other processes have started."""
+    if events <= JOB_EVENTS:
+        yield from map(_read_again, jobs)
+        return
+    with workers() as pool:
+        try:
+            yield from pool.map(_read_again, jobs)
+        except BrokenProcessPool as error:
+            raise LogUnreadable(
+                "a process that was reading has been killed; is there enough memory?"
+            ) from error
 
 
 # the chain of seals
@@ -195,8 +200,7 @@ def _end(work: _LogWork, sealed: SealedLog, newest: Seal | None) -> None:
 # what the seals cover
 
 
-def _read_again(job: _Job) -> tuple[int, list[Fault]]:
-    """How many events there are in the ranges of some seals, and what is wrong with them."""
+def _read_again(job: _Job) -> _Read:
     events, faults = 0, list[Fault]()
     with SealedLog(job.dsn, job.log) as sealed:
         for seal, found in _by_seal(sealed, job.seals):

@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing simulate fuzz chaos \
+.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals simulate fuzz chaos \
 	kill-projectors lint format lock clean
 
 help: ## what can be made
@@ -32,11 +32,14 @@ bench-rebuild: install ## rebuilding all read models of EVENTS=1000000, beside w
 bench-live: install ## how fast projections follow, and how far behind they are meanwhile
 	@$(BIN)/python -m benchmarks.live $(ARGS)
 
-bench-pages: install ## pages of every list at up to ORDERS=10000000 orders, with their plans; needs 10 GB
+bench-pages: install ## pages of every list at up to ORDERS=10000000 orders, with their plans; needs 17 GB
 	@$(BIN)/python -m benchmarks.pages $(if $(ORDERS),--orders $(ORDERS)) $(ARGS)
 
 bench-tailing: install ## sixteen writers and a reader who must never miss one of IDS=1000000
 	@$(BIN)/python -m benchmarks.tailing --ids $(or $(IDS),1000000) $(ARGS)
+
+bench-seals: install ## how fast EVENTS=500000 are verified, and what sealing costs those who write
+	@$(BIN)/python -m benchmarks.sealing --events $(or $(EVENTS),500000) $(ARGS)
 
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)

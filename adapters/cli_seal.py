@@ -34,7 +34,8 @@ from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import SealedLog
 from adapters.seal_files import BadSealFile, SealText, read_seals, read_witnesses, write_seals
 from adapters.seal_key import SealKeys, public_keys, replace_key, seal_key_path, seal_keys
-from adapters.seal_verify import Fault, Held, LogVerdict, Verified, verify
+from adapters.seal_ranges import Fault
+from adapters.seal_verify import Held, LogVerdict, Verified, verify
 from adapters.sealer import LogSealer, SealsDiffer
 from adapters.settings import Settings, load_settings
 from orchestrator.seals import Seal

@@ -17,8 +17,11 @@ from eventsourcing.persistence import MapperDeserialisationError, Notification
 from psycopg.sql import SQL, Composed, Identifier
 
 from adapters.event_codec import decode
+from adapters.log_errors import LogDamaged, LogUnreadable
 from domain.events import stored_names
 from domain.recorded import Recorded
+
+__all__ = ["LogDamaged", "LogReader", "LogUnreadable"]
 
 BATCH_EVENTS: Final = 2_000
 """Events in memory at once: orders of thousands of lines still make some tens of megabytes."""
@@ -29,14 +32,6 @@ _SQL_FOLDER: Final = Path(__file__).parent / "sql" / "log"
 
 Row = tuple[str, int, str, bytes, int]
 Params = Mapping[str, int | str | list[str] | datetime | None]
-
-
-class LogUnreadable(Exception):
-    """The log could not be read; the text says which and why, in one line."""
-
-
-class LogDamaged(LogUnreadable):
-    """An event in the log is not what any version of Tillroll writes; the text says where it stands."""
 
 
 class LogReader:

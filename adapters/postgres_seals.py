@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from adapters.postgres_log_reader import LogUnreadable
+from adapters.log_errors import LogUnreadable
 from orchestrator.merkle import leaf_hash
 from orchestrator.seals import Range, Seal
 

@@ -5,11 +5,6 @@ rows stand between two events: in memory, in bounded number. So there is nothing
 until it is complete, the position row of such a set says that it is not.
 """
 
-import ctypes
-import gc
-import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +13,6 @@ from typing import Any, Final
 import psycopg
 from eventsourcing.persistence import MapperDeserialisationError
 
-from adapters.child_launcher import PR_SET_PDEATHSIG
 from adapters.event_codec import decode_row
 from adapters.postgres_read_schema import session, statement
 from adapters.read_shelf import Shelf
@@ -55,20 +49,6 @@ class Task:
     read_dsn: str
     schema: str
     until: int
-
-
-def work_for(parent: int) -> None:
-    """For a process that builds for another: be killed when that one is gone, however it went.
-
-    Python's collector is off: it looks for cycles among rows and events, which are values and have none.
-    Measured: a fifth of a builder's time.
-    """
-    gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def build(task: Task) -> None:

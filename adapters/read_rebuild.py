@@ -31,7 +31,8 @@ from adapters.read_sets import (
     positions_of,
 )
 from adapters.read_swap import CatchUp, compare_at_one_position, swap
-from adapters.read_workers import Progress, build_all
+from adapters.read_workers import build_all
+from adapters.worker_pool import Progress
 from projections import PROJECTIONS
 
 READ: Final = "read"

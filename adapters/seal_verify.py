@@ -10,29 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from adapters.postgres_log_reader import LogUnreadable
+from adapters.log_errors import LogUnreadable
 from adapters.postgres_seals import LOWEST, SealedLog
-from adapters.read_workers import Progress, workers
 from adapters.seal_key import SealKeys
-from orchestrator.merkle import root_of
-from orchestrator.seals import Seal, places, split_marks, wrong_in_chain
+from adapters.seal_ranges import Fault, Job, Read, read_again
+from adapters.worker_pool import Progress, workers
+from orchestrator.seals import Seal, wrong_in_chain
 
 JOB_EVENTS: Final = 50_000
 """Events that one process reads at a time."""
 
 MAX_FAULTS: Final = 100
 """Kept of each log; all of them are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """`after` and `before`: positions of the log between which it is; `seal`: the number, 0 for none."""
-
-    log: str
-    seal: int
-    after: int
-    before: int
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +59,6 @@ class Held:
     seals: Mapping[str, Seal]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    dsn: str
-    log: str
-    seals: tuple[Seal, ...]
-
-
-_Read = tuple[int, list[Fault]]
-"""How many events stand in some ranges, and what is wrong with them."""
-
-
 @dataclass(slots=True)
 class _LogWork:
     """One log while it is verified."""
@@ -93,7 +71,7 @@ class _LogWork:
     unsealed: int = 0
     events: int = 0
     faults: list[Fault] = field(default_factory=list)
-    jobs: list[_Job] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
 
     def verdict(self) -> LogVerdict:
         faults = sorted(self.faults, key=lambda fault: (fault.after, fault.seal))
@@ -122,14 +100,14 @@ def verify(
     return Verified(tuple(work.verdict() for work in works))
 
 
-def _read_all(jobs: Sequence[_Job], events: int) -> Iterator[_Read]:
+def _read_all(jobs: Sequence[Job], events: int) -> Iterator[Read]:
     """In the order of the jobs. A few events are read sooner than other processes have started."""
     if events <= JOB_EVENTS:
-        yield from map(_read_again, jobs)
+        yield from map(read_again, jobs)
         return
     with workers() as pool:
         try:
-            yield from pool.map(_read_again, jobs)
+            yield from pool.map(read_again, jobs)
         except BrokenProcessPool as error:
             raise LogUnreadable(
                 "a process that was reading has been killed; is there enough memory?"
@@ -164,9 +142,9 @@ def _plan(work: _LogWork, dsn: str, seal: Seal, since: Seal | None) -> None:
         return
     last = work.jobs[-1] if work.jobs else None
     if last is None or sum(each.covers.count for each in last.seals) >= JOB_EVENTS:
-        work.jobs.append(_Job(dsn, work.log, (seal,)))
+        work.jobs.append(Job(dsn, work.log, (seal,)))
     else:
-        work.jobs[-1] = _Job(dsn, work.log, (*last.seals, seal))
+        work.jobs[-1] = Job(dsn, work.log, (*last.seals, seal))
 
 
 def _against(seal: Seal, kept: Iterable[tuple[str, Seal]]) -> Iterator[Fault]:
@@ -195,37 +173,3 @@ def _end(work: _LogWork, sealed: SealedLog, newest: Seal | None) -> None:
     if newest is None and work.unsealed:
         what = f"none of its {work.unsealed:,} events is sealed: run `tillroll seal`, or the sealer role"
         work.faults.append(Fault(work.log, 0, 0, sealed.head() + 1, what))
-
-
-# what the seals cover
-
-
-def _read_again(job: _Job) -> _Read:
-    events, faults = 0, list[Fault]()
-    with SealedLog(job.dsn, job.log) as sealed:
-        for seal, found in _by_seal(sealed, job.seals):
-            events += len(found)
-            covers = seal.covers
-            if len(found) != covers.count or root_of([leaf for _, leaf in found]) != covers.root:
-                faults += _places(sealed, seal, found)
-    return events, faults
-
-
-def _by_seal(sealed: SealedLog, seals: Sequence[Seal]) -> Iterator[tuple[Seal, list[tuple[int, bytes]]]]:
-    """Each seal with what stands in its range now, read in one go."""
-    begin = LOWEST if seals[0].number == 1 else seals[0].covers.first - 1
-    leaves = sealed.leaves(begin, seals[-1].covers.last)
-    ahead = next(leaves, None)
-    for seal in seals:
-        found: list[tuple[int, bytes]] = []
-        while ahead is not None and ahead[0] <= seal.covers.last:
-            found.append(ahead)
-            ahead = next(leaves, None)
-        yield seal, found
-
-
-def _places(sealed: SealedLog, seal: Seal, found: Sequence[tuple[int, bytes]]) -> Iterator[Fault]:
-    with sealed.another() as other:
-        marks = split_marks(other.marks(seal.number))
-    for place in places(seal.covers, marks, found):
-        yield Fault(seal.log, seal.number, place.after, place.before, place.what)

@@ -5,6 +5,7 @@ A light module: each of them loads it before it begins.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from adapters.postgres_seals import LOWEST, SealedLog
 from orchestrator.merkle import root_of
@@ -36,6 +37,8 @@ Read = tuple[int, list[Fault]]
 def read_again(job: Job) -> Read:
     events, faults = 0, list[Fault]()
     with SealedLog(job.dsn, job.log) as sealed:
+        if _is_as_sealed(sealed, job.seals):
+            return sum(seal.covers.count for seal in job.seals), []
         for seal, found in _by_seal(sealed, job.seals):
             events += len(found)
             covers = seal.covers
@@ -44,10 +47,24 @@ def read_again(job: Job) -> Read:
     return events, faults
 
 
+def _is_as_sealed(sealed: SealedLog, seals: Sequence[Seal]) -> bool:
+    """Whether what stands there makes the same roots. Positions are in the hashes: nobody looks at them."""
+    hashes = sealed.hashes(_begin(seals), seals[-1].covers.last)
+    for seal in seals:
+        leaves = list(islice(hashes, seal.covers.count))
+        if len(leaves) != seal.covers.count or root_of(leaves) != seal.covers.root:
+            hashes.close()
+            return False
+    return next(hashes, None) is None
+
+
+def _begin(seals: Sequence[Seal]) -> int:
+    return LOWEST if seals[0].number == 1 else seals[0].covers.first - 1
+
+
 def _by_seal(sealed: SealedLog, seals: Sequence[Seal]) -> Iterator[tuple[Seal, list[tuple[int, bytes]]]]:
     """Each seal with what stands in its range now, read in one go."""
-    begin = LOWEST if seals[0].number == 1 else seals[0].covers.first - 1
-    leaves = sealed.leaves(begin, seals[-1].covers.last)
+    leaves = sealed.leaves(_begin(seals), seals[-1].covers.last)
     ahead = next(leaves, None)
     for seal in seals:
         found: list[tuple[int, bytes]] = []

@@ -1,212 +1,179 @@
-"""`tillroll replay`: what happened to an order, and what was the state of a stream at a moment."""
+"""`tillroll replay`: what happened to an order, to goods, or to a user's orders."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, NoReturn
 
 import msgspec
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from adapters.cli_reading import (
-    MAX_NUMBER,
-    BadArgument,
-    DataOption,
-    JsonOption,
-    addresses,
-    console,
-    is_number,
-    print_json,
-    told_in_one_line,
+from adapters import cli_stream
+from adapters.cli_reading import DataOption, JsonOption, addresses, console, print_json, told_in_one_line
+from adapters.cli_story import moment_of, not_found, show_story, show_user
+from adapters.cli_story_goods import show_ledger
+from adapters.ids import utc_now
+from adapters.order_story import Ask, read_story, timeline_of
+from adapters.paseto_key import KeyFileError
+from adapters.settings import load_settings
+from adapters.story_find import (
+    Asked,
+    goods_exist,
+    order_exists,
+    orders_of_trade,
+    orders_of_user,
+    parse,
+    user_of_email,
 )
-from adapters.order_story import Story, read_story, timeline_of
-from adapters.stream_state import StreamState, read_state
-from domain.order import OrderStatus
-from domain.services import SERVICES
-from domain.streams import category
-from orchestrator.timeline import Entry, Waiting
+from adapters.story_html import write_page
+from adapters.story_ledger import read_ledger
+from adapters.story_words import money
 
 __all__ = ["app", "timeline_of"]
 
-NOT_FOUND: Final = 1
+COULD_NOT_RUN: Final = 2
+DEFAULT_LIMIT: Final = 50
 
-STATUS_WORDS: Final = {
-    OrderStatus.NONE.name: "never placed",
-    OrderStatus.TO_PAY.name: "to pay",
-    OrderStatus.PAID.name: "paid",
-    OrderStatus.CLOSED.name: "closed",
-}
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="An order id, trade id, goods id or email; or order-N, goods-N, user-N, trade:X.",
+    ),
+]
+AtOption = typer.Option(None, "--at", metavar="TIME", help="As of then: 2026-11-23T14:03:00Z.")
+HtmlOption = typer.Option(None, "--html", metavar="FILE", help="Write an order's story as one page.")
+LimitOption = typer.Option(DEFAULT_LIMIT, "--limit", metavar="N", min=1, help="At most so many lines.")
 
 app = typer.Typer(
     no_args_is_help=True,
     help="What happened, to an order or in any stream; and read models made again from the logs.",
 )
+cli_stream.register(app)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What was asked for besides the ID."""
+
+    dsns: Mapping[str, str]
+    currency: str
+    at: datetime | None
+    html: Path | None
+    limit: int
+    as_json: bool
+    data: Path | None
 
 
 @app.command("order")
 def replay_order(
-    order_id: str = typer.Argument(metavar="ID", help="The order's id."),
+    wanted: Id,
+    at: str | None = AtOption,
+    html: Path | None = HtmlOption,
+    limit: int = LimitOption,
     as_json: bool = JsonOption,
     data: Path | None = DataOption,
 ) -> None:
-    """The story of one order, oldest first, and what it waits for."""
+    """The story of one order, oldest first, what it waits for, and what may be done about it."""
     with told_in_one_line():
-        _check_order_id(order_id)
-        story = read_story(addresses(data), order_id)
+        asked, moment = parse(wanted), moment_of(at)
+        currency = load_settings().currency
+        how = _How(addresses(data), currency, moment, html, limit, as_json, data)
+        _tell(asked, how)
+
+
+def _tell(asked: Asked, how: _How) -> None:
+    match asked.kind:
+        case "order":
+            _order(asked.key, how)
+        case "goods":
+            _goods(asked.key, how)
+        case "user":
+            _user(int(asked.key), f"user {asked.key}", how)
+        case "email":
+            _email(asked.key, how)
+        case "trade":
+            _trade(asked.key, how)
+        case _:
+            _number(asked.key, how)
+
+
+def _number(key: str, how: _How) -> None:
+    """An order before goods before a trade, and the other meaning is named."""
+    is_order, are_goods = order_exists(how.dsns, key), goods_exist(how.dsns, key)
+    if is_order and are_goods:
+        typer.echo(f"tillroll: {key} is an order and also goods; goods-{key} shows the goods", err=True)
+    if is_order:
+        _order(key, how)
+    elif are_goods:
+        _goods(key, how)
+    elif orders_of_trade(how.dsns, key):
+        _trade(key, how)
+    else:
+        not_found(f"there is no order {key}, and no goods or trade of that number")
+
+
+def _order(key: str, how: _How) -> None:
+    ask = Ask(utc_now(), how.at, lambda amount: money(amount, how.currency))
+    story = read_story(how.dsns, key, ask)
     if story is None:
-        _not_found(f"there is no order {order_id}")
-    elif as_json:
-        print_json(msgspec.to_builtins(story))
-    else:
-        _show_story(story, console())
+        not_found(f"there is no order {key}{_then(how)}")
+    if how.html is not None:
+        write_page(how.html, story, how.currency, ask.now)
+        typer.echo(f"{how.html} written", err=True)
+    if how.as_json:
+        print_json({**msgspec.to_builtins(story), "currency": how.currency})
+    elif how.html is None:
+        show_story(story, how.currency, console())
 
 
-@app.command("stream")
-def replay_stream(
-    stream: str = typer.Argument(metavar="STREAM", help="For example stock-12, cart-7 or order-<order id>."),
-    at: str | None = typer.Option(None, "--at", metavar="TIME", help="As of then: 2026-11-23T14:03:00Z."),
-    version: str | None = typer.Option(None, "--version", metavar="N", help="As of its Nth event."),
-    as_json: bool = JsonOption,
-    data: Path | None = DataOption,
-) -> None:
-    """The events of one stream, and the state they make, now or as of a time or version."""
-    with told_in_one_line():
-        known = _checked_stream(stream)
-        moment, number = _moment(at), _version(version)
-        if moment is not None and number is not None:
-            raise BadArgument("--at and --version exclude each other")
-        found = read_state(addresses(data), known, version=number, at=moment)
+def _goods(key: str, how: _How) -> None:
+    ledger = read_ledger(how.dsns, int(key), how.at)
+    if ledger is None:
+        not_found(f"goods {key} have no stock{_then(how)}")
+    show_ledger(ledger, how.limit, as_json=how.as_json)
+
+
+def _user(user_id: int, name: str, how: _How) -> None:
+    found = orders_of_user(how.dsns, user_id, how.limit)
     if found is None:
-        then = f" at {at}" if at else ""
-        _not_found(f"there is no stream {stream}{then}")
-    elif number is not None and found.events[-1].version < number:
-        _not_found(f"stream {stream} has {found.events[-1].version} events only")
-    elif as_json:
-        print_json(found.plain())
+        not_found(f"there is no {name}")
+    if how.as_json:
+        print_json({**msgspec.to_builtins(found), "currency": how.currency})
     else:
-        _show_stream(found, console())
+        show_user(found, how.currency, console())
 
 
-# what was typed
-
-
-def _check_order_id(text: str) -> None:
-    if not is_number(text):
-        raise BadArgument(f"order id {text[:40]!r}: expected a whole number from 1 to {MAX_NUMBER}")
-
-
-def _checked_stream(text: str) -> str:
-    known = sorted({name for service in SERVICES for name in service.categories})
-    if category(text) not in known or text == category(text):
-        raise BadArgument(f"stream {text!r}: expected one of {', '.join(known)}, then - and an id")
-    return text
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def _email(address: str, how: _How) -> None:
+    settings = load_settings()
+    if how.data is not None:
+        settings = settings.model_copy(update={"data": how.data})
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadArgument(f"--at {text!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
-    return moment
+        user_id = user_of_email(how.dsns, settings, address)
+    except KeyFileError as error:
+        _could_not(f"an address is found with the key for personal data: {error}")
+    if not user_id:
+        not_found("nobody has this address")
+    _user(user_id, f"user {user_id}", how)
 
 
-def _version(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not is_number(text):
-        raise BadArgument(f"--version {text!r}: expected a whole number from 1")
-    return int(text)
+def _trade(trade_id: str, how: _How) -> None:
+    orders = orders_of_trade(how.dsns, trade_id)
+    if not orders:
+        not_found(f"no payment came with trade {trade_id}")
+    if len(orders) > 1:
+        typer.echo(
+            f"tillroll: trade {trade_id} stands at {len(orders)} orders: {', '.join(orders)}", err=True
+        )
+    for order_id in orders[: how.limit]:
+        _order(order_id, how)
 
 
-# what is printed
+def _then(how: _How) -> str:
+    return "" if how.at is None else f" at {how.at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _not_found(what: str) -> None:
-    typer.echo(f"tillroll: {what}", err=True)
-    raise typer.Exit(NOT_FOUND)
-
-
-def _show_story(story: Story, out: Console) -> None:
-    who = f"user {story.user_id}" if story.user_id else "sold by hand, no order"
-    facts = f"amount {story.amount} (minor units)   {STATUS_WORDS[story.status]}   saga {story.step}"
-    out.print(Text.assemble((f"Order {story.order_id}", "bold"), f"   {who}   {facts}"))
-    if story.waiting is not None:
-        out.print(Text(_waits(story.waiting), style="yellow"))
-    out.print(_story_table(story.entries, out))
-
-
-def _waits(waiting: Waiting) -> str:
-    next_try = f"; next try at {_time(waiting.next_try_at)}" if waiting.next_try_at else ""
-    tries = f"; asked again {waiting.tries} times" if waiting.tries else ""
-    error = f"; last error: {waiting.last_error}" if waiting.last_error else ""
-    return f"Waits for {waiting.what}, since {_time(waiting.since)}{next_try}{tries}{error}"
-
-
-def _story_table(entries: tuple[Entry, ...], out: Console) -> Table:
-    table = _table(out)
-    table.add_column("When (UTC)", no_wrap=True)
-    table.add_column("After", justify="right", no_wrap=True)
-    table.add_column("Who")
-    table.add_column("What", ratio=1)
-    table.add_column("Log", no_wrap=True)
-    day = ""
-    for entry in entries:
-        what = _two(entry.what, entry.detail, out)
-        # Command ids are long and for programs: --json has them.
-        where = Text(f"{entry.log}={entry.position}", style="dim")
-        when, day = _when(entry.at, day, out), f"{entry.at:%Y-%m-%d}"
-        table.add_row(when, _after(entry.since_before_s), Text(entry.who), what, where)
-    return table
-
-
-def _when(at: datetime, day: str, out: Console) -> str:
-    """For a person, the day only where it changes: the words need the room."""
-    if not out.is_terminal:
-        return _time(at)
-    return f"{at:%H:%M:%S}" if f"{at:%Y-%m-%d}" == day else f"{at:%Y-%m-%d\n%H:%M:%S}"
-
-
-def _show_stream(found: StreamState, out: Console) -> None:
-    out.print(Text.assemble((found.stream, "bold"), f"   log {found.log}, {len(found.events)} events"))
-    table = _table(out)
-    for heading in ("No.", "Position"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("When (UTC)", no_wrap=True)
-    table.add_column("Who")
-    table.add_column("Event", overflow="fold")
-    for event in found.events:
-        told = _two(event.event, msgspec.json.encode(event.data).decode(), out)
-        place = (str(event.version), str(event.position), _time(event.at))
-        table.add_row(*place, Text(event.by), told)
-    out.print(table)
-    out.print(Text("State after them:", style="bold"))
-    out.print(Text(msgspec.json.format(msgspec.json.encode(found.state)).decode()))
-
-
-def _table(out: Console) -> Table:
-    """Lines for a person, columns alone for a pipe."""
-    return Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-
-
-def _two(first: str, second: str, out: Console) -> Text:
-    """Two lines in one cell; one line in a pipe, so that each row stays one."""
-    return Text.assemble(first, *([("\n" if out.is_terminal else "  "), (second, "dim")] if second else []))
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _after(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.3f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+def _could_not(why: str) -> NoReturn:
+    typer.echo(f"tillroll: {why}", err=True)
+    raise typer.Exit(COULD_NOT_RUN)

@@ -1,7 +1,7 @@
 """One stream as of a version or a moment: its events and the state they make, in plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -78,6 +78,33 @@ def _plain(recorded: Recorded) -> PlainEvent:
         event=NAMES[type(recorded.event)],
         data=_shown(recorded.event),
     )
+
+
+SEALED_FIELDS: Final = frozenset(
+    {"email", "nickname", "gender", "address", "signer_name", "signer_mobile", "post"}
+)
+"""Personal data, encrypted in the log: nobody reads it, and long texts nobody reads are in the way."""
+
+
+def sealed(found: StreamState) -> StreamState:
+    """The same without the encrypted texts of personal fields."""
+    events = tuple(replace(event, data=_without_seals(event.data)) for event in found.events)
+    return replace(found, events=events, state=_without_seals(found.state))
+
+
+def _without_seals(value: Any) -> Any:
+    match value:
+        case dict():
+            return {
+                name: "(sealed)"
+                if name in SEALED_FIELDS and isinstance(field, str) and field
+                else _without_seals(field)
+                for name, field in value.items()
+            }
+        case list():
+            return list(map(_without_seals, value))
+        case _:
+            return value
 
 
 def _shown(value: Any) -> Any:

@@ -6,7 +6,7 @@ it heard of the other is told after that, whatever the clocks say.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from domain.recorded import Recorded
 from domain.saga_acts import CompensationOrdered
 from domain.saga_timing import wakes_at
 from domain.stock import StockReturned, StockSold
-from orchestrator.timeline_words import WAITS, WORDS, some
+from orchestrator.timeline_words import WAITS, Money, in_words, some
 
 MAX_CART_ENTRIES: Final = 20
 """Changes of the cart told one by one; what was done to it before those is told as a number."""
@@ -27,6 +27,8 @@ class Entry:
     """One step of the story. `since_before_s`: seconds since the step before it, 0 for the first.
 
     `command_id` caused it; it stands in `log` at `position`. `detail`: stock levels and the like, or empty.
+    `caused_by`: where that stands which it was done because of, such as `inventory=3`; empty for what a
+    person or a clock began.
     """
 
     at: datetime
@@ -38,6 +40,7 @@ class Entry:
     command_id: str
     log: str
     position: int
+    caused_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ BY_HAND: Final = ("user-", OPERATOR)
 """How a caller's name begins who is a person: what a person does waits for no message."""
 
 
-def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
-    """The story of one order; empty when none of the events is about it.
+def timeline(order_id: str, events: Iterable[Recorded], money: Money = str) -> tuple[Entry, ...]:
+    """The story of one order; empty when none of the events is about it. `money` words its amounts.
 
     `events`: the order's saga, order and sale streams, its owner's cart stream, and the stock events of its
     sale; any order, and more than that does no harm.
@@ -96,16 +99,18 @@ def timeline(order_id: str, events: Iterable[Recorded]) -> tuple[Entry, ...]:
     told = _by_cause([*shopping, *own])
     owner = _owner(own)
     entries: list[Entry] = []
-    for recorded in told:
+    for number, recorded in enumerate(told):
         before = entries[-1].at if entries else recorded.cause.at
         seconds = max(0.0, (recorded.cause.at - before).total_seconds())
         detail = _detail(recorded, moves) or _after(skipped)
         skipped = 0
-        entries.append(_entry(recorded, owner, seconds, detail))
+        entry = _entry(recorded, owner, seconds, detail)
+        words, cause = in_words(recorded.event, money), _caused_by(recorded, told[:number])
+        entries.append(replace(entry, what=words, caused_by=cause))
     return tuple(entries)
 
 
-def waiting_for(saga_events: Iterable[Recorded]) -> Waiting | None:
+def waiting_for(saga_events: Iterable[Recorded], money: Money = str) -> Waiting | None:
     """What a saga waits for, from the events of its stream; None once it has ended, or before it began."""
     state, began, error = saga.NEW, None, None
     for recorded in saga_events:
@@ -116,7 +121,7 @@ def waiting_for(saga_events: Iterable[Recorded]) -> Waiting | None:
             began, error = recorded.cause.at, None
     if began is None or state.step in saga.TERMINAL:
         return None
-    return Waiting(WAITS[state.step](state), began, wakes_at(state, began), state.tries, error)
+    return Waiting(WAITS[state.step](state, money), began, wakes_at(state, began), state.tries, error)
 
 
 # which events are told, and in what order
@@ -188,13 +193,27 @@ def _entry(recorded: Recorded, owner: int, seconds: float, detail: str) -> Entry
         at=cause.at,
         since_before_s=round(seconds, 6),
         who=_who(cause.caller, owner),
-        what=WORDS[type(event)](event),
+        what="",
         detail=detail,
         event=NAMES[type(event)],
         command_id=cause.command_id,
-        log="inventory" if _is_sale(recorded) else "order",
+        log=_log(recorded),
         position=recorded.position,
     )
+
+
+def _log(recorded: Recorded) -> str:
+    return "inventory" if _is_sale(recorded) else "order"
+
+
+def _caused_by(recorded: Recorded, told: list[Recorded]) -> str:
+    """Of one commit, its first event; else the last that was heard of the other service."""
+    together = [e for e in told if e.cause.command_id == recorded.cause.command_id]
+    by_hand = recorded.cause.caller.startswith(BY_HAND)
+    heard = [] if by_hand else [e for e in told if isinstance(e.event, HEARD.get(type(recorded.event), ()))]
+    for cause in (*together[:1], *heard[-1:]):
+        return f"{_log(cause)}={cause.position}"
+    return ""
 
 
 def _owner(events: list[Recorded]) -> int:

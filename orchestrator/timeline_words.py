@@ -7,6 +7,9 @@ from typing import Any, Final
 from domain import cart, order, saga, saga_acts, sale
 from domain.refusals import Short
 
+Money = Callable[[int], str]
+"""Minor units as a reader is to see them; plain digits where a program reads on."""
+
 MAX_DETAILS: Final = 4
 """Goods named one by one in a detail."""
 
@@ -68,9 +71,6 @@ WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     cart.CheckoutBegun: lambda e: f"Checkout begun: {count(e.lines)}",
     cart.CheckoutDropped: lambda _: "The cart's lines can be ordered again",
     cart.CheckedOut: _checked_out,
-    saga.OrderStarted: lambda e: (
-        f"Order started: {count(e.lines)}, amount {e.amount}; inventory to sell them"
-    ),
     saga.SellConfirmed: lambda e: f"The stock is sold; payment awaited until {clock(e.pay_before)}",
     saga.SellDenied: _denied,
     saga.PlacementRefused: lambda e: f"Order refused although it was sold: {e.reason}; stock owed back",
@@ -82,20 +82,39 @@ WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     saga.Resent: _resent,
     saga_acts.RetryOrdered: lambda e: f"Retry ordered: {e.reason}",
     saga_acts.CompensationOrdered: lambda e: f"Compensation ordered; stock owed back: {e.reason}",
-    order.OrderPlaced: lambda e: f"Order placed: {count(e.placed.lines)}, amount {e.placed.amount}",
-    order.OrderPaid: lambda e: f"Paid {e.payment.amount} by {e.payment.pay_type}, trade {e.payment.trade_id}",
     order.OrderClosed: lambda e: f"Order closed: {e.reason}",
-    order.RefundDue: lambda e: (
-        f"Paid {e.payment.amount} after the close, trade {e.payment.trade_id}; refund due"
-    ),
     sale.Sold: lambda e: f"Inventory sold {count(e.lines)}",
     sale.SellRefused: lambda e: f"Inventory refused to sell: {_short(e.short)}",
     sale.RolledBack: lambda e: f"Inventory took {count(e.lines)} back",
     sale.RollbackBarred: lambda _: "Inventory had sold nothing, and never will for this order id",
 }
 
-WAITS: Final[Mapping[saga.Step, Callable[[saga.Saga], str]]] = {
-    saga.Step.SELLING: lambda state: f"inventory's answer whether it sold {count(state.lines)}",
-    saga.Step.AWAITING_PAYMENT: lambda state: f"payment of {state.amount} before {clock(state.pay_before)}",
-    saga.Step.ROLLING_BACK: lambda state: f"inventory to give {count(state.lines)} back",
+PRICED: Final[Mapping[type[Any], Callable[[Any, Money], str]]] = {
+    saga.OrderStarted: lambda e, money: (
+        f"Order started: {count(e.lines)}, amount {money(e.amount)}; inventory to sell them"
+    ),
+    order.OrderPlaced: lambda e, money: (
+        f"Order placed: {count(e.placed.lines)}, amount {money(e.placed.amount)}"
+    ),
+    order.OrderPaid: lambda e, money: (
+        f"Paid {money(e.payment.amount)} by {e.payment.pay_type}, trade {e.payment.trade_id}"
+    ),
+    order.RefundDue: lambda e, money: (
+        f"Paid {money(e.payment.amount)} after the close, trade {e.payment.trade_id}; refund due"
+    ),
 }
+"""Events whose words name money."""
+
+WAITS: Final[Mapping[saga.Step, Callable[[saga.Saga, Money], str]]] = {
+    saga.Step.SELLING: lambda state, _: f"inventory's answer whether it sold {count(state.lines)}",
+    saga.Step.AWAITING_PAYMENT: lambda state, money: (
+        f"payment of {money(state.amount)} before {clock(state.pay_before)}"
+    ),
+    saga.Step.ROLLING_BACK: lambda state, _: f"inventory to give {count(state.lines)} back",
+}
+
+
+def in_words(event: Any, money: Money) -> str:
+    """One sentence for an event of an order's story."""
+    priced = PRICED.get(type(event))
+    return WORDS[type(event)](event) if priced is None else priced(event, money)

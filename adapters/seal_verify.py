@@ -4,8 +4,11 @@ What is compared: the chain of seals and their signatures, the newest seals that
 for each seal the root of what stands in its range now. Nothing is written.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -19,6 +22,9 @@ from orchestrator.seals import Seal, wrong_in_chain
 
 JOB_EVENTS: Final = 50_000
 """Events that one process reads at a time."""
+
+AHEAD: Final = 4
+"""Jobs that other processes have been given: one each, and another for when it is done."""
 
 MAX_FAULTS: Final = 100
 """Kept of each log; all of them are counted."""
@@ -92,7 +98,7 @@ def verify(
     total = sum(seal.covers.count for _, job in jobs for seal in job.seals)
     done = 0
     progress("sealed events", 0, total)
-    for (work, _), (events, faults) in zip(jobs, _read_all([job for _, job in jobs], total), strict=True):
+    for work, (events, faults) in _read_all(jobs, total):
         work.events += events
         work.faults += faults
         done += events
@@ -100,18 +106,27 @@ def verify(
     return Verified(tuple(work.verdict() for work in works))
 
 
-def _read_all(jobs: Sequence[Job], events: int) -> Iterator[Read]:
-    """In the order of the jobs. A few events are read sooner than other processes have started."""
-    if events <= JOB_EVENTS:
-        yield from map(read_again, jobs)
-        return
-    with workers() as pool:
-        try:
-            yield from pool.map(read_again, jobs)
-        except BrokenProcessPool as error:
-            raise LogUnreadable(
-                "a process that was reading has been killed; is there enough memory?"
-            ) from error
+def _read_all(jobs: Sequence[tuple[_LogWork, Job]], events: int) -> Iterator[tuple[_LogWork, Read]]:
+    """In any order. This process reads as well: the others need a while until they have started."""
+    waiting = deque(jobs)
+    going_on: dict[Future[Read], _LogWork] = {}
+    with workers() if events > JOB_EVENTS else nullcontext() as pool:
+        while waiting or going_on:
+            while pool is not None and waiting and len(going_on) < AHEAD:
+                work, job = waiting.popleft()
+                going_on[pool.submit(read_again, job)] = work
+            if waiting:
+                work, job = waiting.popleft()
+                yield work, read_again(job)
+            for done in wait(going_on, 0 if waiting else None, FIRST_COMPLETED).done:
+                yield going_on.pop(done), _result(done)
+
+
+def _result(future: Future[Read]) -> Read:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise LogUnreadable("a process that was reading has been killed; is there enough memory?") from error
 
 
 # the chain of seals

@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from adapters.postgres_log_reader import LogReader
+from adapters.audit_events import AuditedLog, Heard
 from adapters.postgres_read_tables import ReadSnapshot
 from domain import streams
 from domain.recorded import Recorded
@@ -106,6 +106,9 @@ class _Checks:
         }
         return [self._whole[log], *books.get(log, ()), *(m for m in self._models if m.log == log)]
 
+    def whole(self, log: str) -> LogIsWhole:
+        return self._whole[log]
+
     def books(self, moving: Collection[str]) -> Books:
         return Books(self._orders.facts, self._sagas.facts, self._sales.facts, moving)
 
@@ -131,15 +134,17 @@ def audit(dsns: Mapping[str, str], progress: Progress = lambda *_: None) -> Repo
     """Audits all four logs and all read models; reads only. It blocks for as long as it takes.
 
     `dsns`: an address for each of user, goods, inventory, order and read. Raises CannotAudit, and
-    LogUnreadable for a log that cannot be read to its end.
+    LogUnreadable for a log that cannot be read. A damaged event is a finding.
     """
-    readers = {log: LogReader(dsns[log], log) for log in LOGS}
+    readers = {log: AuditedLog(dsns[log], log) for log in LOGS}
     with _read_models(dsns["read"]) as snapshot:
         checks = _Checks(snapshot)
         extent = _extent(readers)
         tally = Tally()
         for log in LOGS:
-            tally.add(walk(_told(readers[log], extent.positions[log], progress), checks.of(log)))
+            heard = _into(tally, checks.whole(log))
+            told = _told(readers[log], extent.positions[log], heard, progress)
+            tally.add(walk(told, checks.of(log)))
     books = checks.books(_moving(readers["order"], extent))
     tally.add(compare(books))
     checks.close(tally)
@@ -159,21 +164,27 @@ def verdict_line(report: Report) -> str:
     return f"THE BOOKS DO NOT BALANCE: {findings} in {looked}{waiting}; first: {first.subject}: {first.what}."
 
 
-def _extent(readers: Mapping[str, LogReader]) -> _Extent:
+def _into(tally: Tally, whole: LogIsWhole) -> Heard:
+    """Damage is a finding of the check that looks at the whole log."""
+    return lambda damage: tally.add(whole.see_damage(damage))
+
+
+def _extent(readers: Mapping[str, AuditedLog]) -> _Extent:
     positions = {log: readers[log].last_position() for log in LOGS}
     return _Extent(positions, readers["order"].last_position())
 
 
-def _moving(order_log: LogReader, extent: _Extent) -> frozenset[str]:
-    later = order_log.read_all(extent.positions["order"], extent.moving_until)
+def _moving(order_log: AuditedLog, extent: _Extent) -> frozenset[str]:
+    # What is damaged there is told by the next audit, which reads that far.
+    later = order_log.read_on(lambda _: None, extent.positions["order"], extent.moving_until)
     names = (recorded.originator_id for recorded in later)
     return frozenset(streams.key_of(name) for name in names if streams.category(name) in {"order", "saga"})
 
 
-def _told(reader: LogReader, until: int, progress: Progress) -> Iterator[Recorded]:
+def _told(reader: AuditedLog, until: int, heard: Heard, progress: Progress) -> Iterator[Recorded]:
     what = f"{reader.log} log"
     progress(what, 0, until)
-    for number, recorded in enumerate(reader.read_all(until=until)):
+    for number, recorded in enumerate(reader.read_on(heard, until=until)):
         if number % PROGRESS_EVERY_EVENTS == 0:
             progress(what, recorded.position, until)
         yield recorded

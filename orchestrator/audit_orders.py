@@ -18,6 +18,7 @@ from domain.order import (
     OrderPaid,
     OrderPlaced,
     OrderStatus,
+    Payment,
     RefundDue,
 )
 from domain.recorded import Recorded
@@ -55,11 +56,12 @@ class OrderFacts:
 
 class OrdersAddUp:
     name = "orders"
-    question = "Every order: sum of its lines, paid in full or closed"
+    question = "Every order: sum of its lines, paid in full and once, or closed"
     unit = "orders"
 
     def __init__(self) -> None:
         self.facts: dict[str, OrderFacts] = {}
+        self._paid_by: dict[bytes, str] = {}
 
     @property
     def count(self) -> int:
@@ -79,8 +81,20 @@ class OrdersAddUp:
         order_id = streams.key_of(recorded.originator_id)
         facts = self.facts.setdefault(order_id, OrderFacts())
         for wrong in _wrongs(facts, order_id, event):
-            yield Finding(self.name, f"order {order_id}", recorded.position, wrong, log="order")
+            yield self._finding(order_id, recorded.position, wrong)
+        if isinstance(event, OrderPaid | RefundDue):
+            yield from self._paid_once(order_id, recorded.position, event.payment)
         _note(facts, recorded.position, event)
+
+    def _paid_once(self, order_id: str, position: int, payment: Payment) -> Iterator[Finding]:
+        """The same payment for the same order again is not legal, or a refund that is due: told elsewhere."""
+        other = self._paid_by.setdefault(digest((payment.pay_type, payment.trade_id)), order_id)
+        if other != order_id:
+            what = f"{payment.pay_type} payment {payment.trade_id} has paid for order {other} already"
+            yield self._finding(order_id, position, what)
+
+    def _finding(self, order_id: str, position: int, what: str) -> Finding:
+        return Finding(self.name, f"order {order_id}", position, what, log="order")
 
 
 def _wrongs(facts: OrderFacts, order_id: str, event: OrderStarted | OrderEvent) -> Iterator[str]:

@@ -1,6 +1,10 @@
-"""Is a log whole? Positions rise, each stream is counted 1, 2, 3 with no gap, every event says its cause."""
+"""Is a log whole? Positions rise, each stream is counted 1, 2, 3 with no gap, every event says its cause.
+
+What cannot be read comes as `Damage`: it has its place in its stream, and nothing else is known of it.
+"""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from domain import cart, goods, key, order, saga, sale, session, stock, streams, user
@@ -29,6 +33,19 @@ CATEGORIES_OF: Final[Mapping[str, frozenset[str]]] = {
 }
 """Which categories belong in which log."""
 
+FOLLOWS: Final = "it was left out, so what else is found of its stream may follow from that"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stored event that is not as it was written. `lost`: nobody can say what it was."""
+
+    stream: str
+    version: int
+    position: int
+    what: str
+    lost: bool
+
 
 class LogIsWhole:
     unit = "events"
@@ -36,28 +53,43 @@ class LogIsWhole:
     def __init__(self, log: str) -> None:
         self._log = log
         self.name = f"log {log}"
-        self.question = f"The {log} log: nothing missing, misplaced or uncaused"
+        self.question = f"The {log} log: nothing missing, misplaced, unreadable or uncaused"
         self.count = 0
         self._position = 0
         self._versions: dict[str, int] = {}
 
     def see(self, recorded: Recorded) -> Iterator[Finding]:
-        self.count += 1
-        for wrong in (self._wrong_place(recorded), self._wrong_kind(recorded), _wrong_cause(recorded)):
+        stream, version, position = recorded.originator_id, recorded.originator_version, recorded.position
+        wrong_place = self._wrong_place(stream, version, position)
+        for wrong in (wrong_place, self._wrong_kind(recorded), _wrong_cause(recorded)):
             if wrong:
-                yield Finding(self.name, recorded.originator_id, recorded.position, wrong, self._log)
-        self._position = recorded.position
-        self._versions[recorded.originator_id] = recorded.originator_version
+                yield Finding(self.name, stream, position, wrong, self._log)
+        self._pass(stream, version, position)
+
+    def see_damage(self, damage: Damage) -> Iterator[Finding]:
+        """Damage comes in the order of the log: before what `see` gets of the same place, if it gets it."""
+        stream, version, position = damage.stream, damage.version, damage.position
+        wrong_place = self._wrong_place(stream, version, position) if damage.lost else None
+        what = f"{damage.what}; {FOLLOWS}" if damage.lost else damage.what
+        for wrong in filter(None, (wrong_place, what)):
+            yield Finding(self.name, stream, position, wrong, self._log)
+        if damage.lost:
+            self._pass(stream, version, position)
 
     def end(self) -> Iterator[Finding]:
         yield from ()
 
-    def _wrong_place(self, recorded: Recorded) -> str | None:
-        version = self._versions.get(recorded.originator_id, 0) + 1
-        if recorded.originator_version != version:
-            return f"version {recorded.originator_version} comes where version {version} must be"
-        if recorded.position <= self._position:
-            return f"position {recorded.position} comes after position {self._position}"
+    def _pass(self, stream: str, version: int, position: int) -> None:
+        self.count += 1
+        self._position = position
+        self._versions[stream] = version
+
+    def _wrong_place(self, stream: str, version: int, position: int) -> str | None:
+        expected = self._versions.get(stream, 0) + 1
+        if version != expected:
+            return f"version {version} comes where version {expected} must be"
+        if position <= self._position:
+            return f"position {position} comes after position {self._position}"
         return None
 
     def _wrong_kind(self, recorded: Recorded) -> str | None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from adapters.audit_run import CannotAudit, audit, verdict_line
-from adapters.postgres_log_reader import LogDamaged, LogUnreadable
+from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_projection import PostgresProjection
 from domain.order import OrderPaid, Payment
 from domain.services import INVENTORY, ORDER
@@ -145,12 +145,17 @@ def test_an_event_that_no_projection_can_take_is_a_finding_too(
     assert ("read model order_info", "order-77") in found
 
 
-def test_a_damaged_event_stops_the_audit_and_is_named(shop: ShopHistory, fresh_database: str) -> None:
+def test_a_damaged_event_is_a_finding_and_the_rest_is_audited(shop: ShopHistory, fresh_database: str) -> None:
     dsns = store(shop, fresh_database)
     with psycopg.connect(fresh_database) as connection:
         connection.execute("UPDATE inventory.events SET state = 'x' WHERE notification_id = 3")
-    with pytest.raises(LogDamaged, match="log inventory is damaged at position 3, stream sale-1, version 1"):
-        audit(dsns)
+    report = audit(dsns)
+    damage = next(finding for finding in report.findings if finding.check == "log inventory")
+    assert (damage.subject, damage.position) == ("sale-1", 3)
+    assert "it cannot be read" in damage.what
+    assert {checked.check: checked.count for checked in report.checks}["log inventory"] == len(
+        shop.logs["inventory"]
+    )
 
 
 def test_a_database_without_logs_or_read_models_is_said_in_one_line(

@@ -1,0 +1,50 @@
+"""A log as the audit reads it: what is damaged is told and left out, and the rest is read on.
+
+An event under a name of today must also be spelt as its encoder spells it. The parser skips over fields that
+it does not know and takes any order and spacing, so JSON that somebody edited can decode all the same.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from eventsourcing.persistence import MapperDeserialisationError
+
+from adapters.event_codec import decode_row, encode
+from adapters.postgres_log_reader import LogReader, Row
+from domain.events import EVENTS
+from domain.recorded import Recorded
+from orchestrator.audit_streams import Damage
+
+SHOWN_CHARS: Final = 120
+"""Of what the parser says, which can quote what it read."""
+
+RESPELT: Final = "its stored bytes are not those that are written for what they say: they were edited"
+
+Heard = Callable[[Damage], None]
+
+
+class AuditedLog(LogReader):
+    def read_on(self, heard: Heard, after: int = 0, until: int | None = None) -> Iterator[Recorded]:
+        """As `read_all`; `heard` is told of damage before what comes after it. Raises LogUnreadable."""
+        with self._connection() as connection:
+            end = self._last_position(connection) if until is None else until
+            while rows := self._batch(connection, after, end):
+                for row in rows:
+                    recorded = _decoded(row, heard)
+                    if recorded is not None:
+                        yield recorded
+                after = rows[-1][4]
+
+
+def _decoded(row: Row, heard: Heard) -> Recorded | None:
+    stream, version, topic, state, position = row
+    try:
+        recorded = decode_row(stream, version, topic, state, position)
+        respelt = topic in EVENTS and encode(recorded).state != state
+    except MapperDeserialisationError as error:
+        why = str(error).partition("\n")[0][:SHOWN_CHARS]
+        heard(Damage(stream, version, position, f"it cannot be read: {why}", lost=True))
+        return None
+    if respelt:
+        heard(Damage(stream, version, position, RESPELT, lost=False))
+    return recorded

@@ -9,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import msgspec
 import typer
 
-from adapters import cli_stream
+from adapters import cli_refunds, cli_stream
 from adapters.cli_reading import DataOption, JsonOption, addresses, console, print_json, told_in_one_line
 from adapters.cli_story import moment_of, not_found, show_story, show_user
 from adapters.cli_story_goods import show_ledger
@@ -51,6 +51,7 @@ app = typer.Typer(
     help="What happened, to an order or in any stream; and read models made again from the logs.",
 )
 cli_stream.register(app)
+cli_refunds.register(app)
 
 
 @dataclass(frozen=True, slots=True)

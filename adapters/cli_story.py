@@ -26,6 +26,9 @@ STATUS_WORDS: Final = {
     OrderStatus.CLOSED.name: "closed",
 }
 
+LATE_AFTER_S: Final = 5.0
+"""Overdue for so long says that no orchestrator runs."""
+
 COLOURS: Final = {
     "OrderPaid": "green",
     "PaymentTaken": "green",
@@ -68,9 +71,8 @@ def table_for(out: Console) -> Table:
 
 def two(first: str, second: str, out: Console, style: str = "") -> Text:
     """Two lines in one cell; one line in a pipe, so that each row stays one."""
-    between = "\n" if out.is_terminal else "  "
-    more = [between, (second, "dim")] if second else []
-    return Text.assemble((first, style), *more)
+    told = Text(first, style)
+    return told.append(("\n" if out.is_terminal else "  ") + second, "dim") if second else told
 
 
 def show_story(story: Story, currency: str, out: Console) -> None:
@@ -110,12 +112,17 @@ def _show_outlook(found: Outlook, currency: str, out: Console) -> None:
 
 def _waits(waiting: Waiting, found: Outlook) -> str:
     due = waiting.next_try_at
-    late = f", overdue by {lasted(found.overdue_s)}" if found.overdue_s else ""
+    late = _late(found.overdue_s)
     next_try = f"; next try at {clock(due)}{late}" if due else ""
     tries = f"; asked again {waiting.tries} times" if waiting.tries else ""
     error = f"; last error: {waiting.last_error}" if waiting.last_error else ""
     since = f"since {clock(waiting.since)}, for {lasted(found.waits_s)}"
     return f"Waits for {waiting.what}, {since}{next_try}{tries}{error}"
+
+
+def _late(overdue_s: float) -> str:
+    doubt = ": does an orchestrator run?" if overdue_s > LATE_AFTER_S else ""
+    return f", overdue by {lasted(overdue_s)}{doubt}" if overdue_s else ""
 
 
 def _act(act: Act) -> Text:
@@ -152,7 +159,12 @@ def _when(at: datetime, day: str, out: Console) -> str:
 
 def show_user(found: UserOrders, currency: str, out: Console) -> None:
     erased = "   erased: nobody's name is left" if found.is_erased else ""
-    out.print(Text.assemble((f"User {found.user_id}", "bold"), f"   {found.total} orders{erased}"))
+    out.print(
+        Text.assemble(
+            (f"User {found.user_id}", "bold"),
+            f"   {found.total} {'order' if found.total == 1 else 'orders'}{erased}",
+        )
+    )
     if not found.orders:
         return
     table = table_for(out)

@@ -102,7 +102,7 @@ def read_story(dsns: Mapping[str, str], order_id: str, ask: Ask | None = None) -
         lines=state.lines,
         cart=_cart(orders, state.user_id, asked.at) if asked.at else (),
         outlook=outlook(state, placed, waiting, asked.at or asked.now),
-        parked=_parked((inventory, orders), order_id),
+        parked=_parked((inventory, orders), order_id, asked.at),
     )
 
 
@@ -112,11 +112,14 @@ def _cart(orders: StoryReader, user_id: int, at: datetime) -> tuple[cart.CartLin
     return state.lines
 
 
-def _parked(readers: tuple[StoryReader, ...], order_id: str) -> tuple[ParkedAbout, ...] | None:
-    """None when none of the logs can be asked."""
+def _parked(
+    readers: tuple[StoryReader, ...], order_id: str, at: datetime | None
+) -> tuple[ParkedAbout, ...] | None:
+    """Those parked by then; None when none of the logs can be asked."""
     found = [reader.parked_about(order_id) for reader in readers]
     known = [messages for messages in found if messages is not None]
-    return tuple(message for messages in known for message in messages) if known else None
+    by_then = (m for messages in known for m in messages if at is None or m.at <= at)
+    return tuple(by_then) if known else None
 
 
 async def timeline_of(dsns: Mapping[str, str], order_id: str) -> list[dict[str, Any]] | None:

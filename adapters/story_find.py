@@ -54,6 +54,19 @@ class UserOrders:
     orders: tuple[OrderLine, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RefundOwed:
+    """Money to give back. `amount`: minor units; `position`: in the order log."""
+
+    order_id: str
+    user_id: int
+    amount: int
+    trade_id: str
+    pay_type: str
+    at: datetime
+    position: int
+
+
 def parse(text: str) -> Asked:
     """Raises BadArgument."""
     explicit = EXPLICIT.fullmatch(text)
@@ -89,6 +102,24 @@ def orders_of_trade(dsns: Mapping[str, str], trade_id: str) -> tuple[str, ...]:
     """Orders that were paid with it, or are to get it back, the oldest first. Raises LogUnreadable."""
     paid = StoryReader(dsns["order"], "order").payments(trade_id)
     return tuple(dict.fromkeys(streams.key_of(event.originator_id) for event in paid))
+
+
+def refunds_due(dsns: Mapping[str, str], limit: int) -> tuple[RefundOwed, ...]:
+    """The newest first. Raises LogUnreadable."""
+    reader = StoryReader(dsns["order"], "order")
+    found = reader.refunds(limit)
+    sagas = reader.streams([streams.saga(streams.key_of(event.originator_id)) for event in found])
+    started = (event.event for event in sagas if isinstance(event.event, saga.OrderStarted))
+    users = {event.order_id: event.user_id for event in started}
+    return tuple(_owed(event, users) for event in found)
+
+
+def _owed(recorded: Recorded, users: Mapping[str, int]) -> RefundOwed:
+    order_id, paid = streams.key_of(recorded.originator_id), recorded.event.payment
+    user_id = users.get(order_id, 0)
+    return RefundOwed(
+        order_id, user_id, paid.amount, paid.trade_id, paid.pay_type, paid.at, recorded.position
+    )
 
 
 def user_of_email(dsns: Mapping[str, str], settings: Settings, email: str) -> int:

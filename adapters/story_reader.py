@@ -49,6 +49,13 @@ class StoryReader(LogReader):
             rows = self._rows(connection, "payments", params)
         return [paid for paid in map(self._decoded, rows) if paid.event.payment.trade_id == trade_id]
 
+    def refunds(self, limit: int) -> list[Recorded]:
+        """What came for closed orders, the newest first. Raises LogUnreadable, LogDamaged."""
+        params: Params = {"topics": list(stored_names(RefundDue)), "limit": limit}
+        with self._connection() as connection:
+            rows = self._rows(connection, "refunds", params)
+        return list(map(self._decoded, rows))
+
     def parked_about(self, order_id: str) -> tuple[ParkedAbout, ...] | None:
         """The newest first; None where this role may not look, or the database is from before parking.
 

@@ -134,11 +134,14 @@ async def test_an_erased_person_is_found_nowhere_and_the_books_still_balance(up:
     audit = tillroll(up, "audit")
     story = tillroll(up, "replay", "order", open_one)
     assert (audit.returncode, story.returncode) == (0, 0), audit.stdout + story.stdout
+    assert tillroll(up, "seal").returncode == 0
+    verified = tillroll(up, "verify")
+    assert verified.returncode == 0, "erasing deletes keys beside the log, and no event"
     settle_disk(read_running(up.data).dsn or "")
     assert up.end() == 0
 
     said = up.data.parent / "said"
-    said.write_text(audit.stdout + audit.stderr + story.stdout + story.stderr)
+    said.write_text("".join(told.stdout + told.stderr for told in (audit, story, verified)))
     personal = [*PERSON.values(), "PlantedOther", NEW_PASSWORD, "planted-wrong-password", *PARCEL.values()]
     assert GOODS in found_in([GOODS], files(up.data))
     assert found_in([*personal, *secrets], files(up.data, up.data.parent / "up.log", said)) == {}

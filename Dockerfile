@@ -8,7 +8,8 @@ COPY . .
 RUN uv pip install --no-cache --python /opt/tillroll/bin/python --constraint requirements.lock .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tillroll
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tillroll && \
+    install -d -o 10001 -g 10001 /witness
 COPY --from=build /opt/tillroll /opt/tillroll
 ENV PATH=/opt/tillroll/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from adapters.audit_html import write_page
 from adapters.audit_run import audit, verdict_line
 from adapters.cli_reading import (
     DataOption,
@@ -36,7 +38,14 @@ def register(app: typer.Typer) -> None:
     app.command(name="audit")(audit_command)
 
 
-def audit_command(data: Path | None = DataOption, as_json: bool = JsonOption) -> None:
+HtmlOption = typer.Option(
+    None, "--html", metavar="FILE", help="Also write the report as one page; a file there is written over."
+)
+
+
+def audit_command(
+    data: Path | None = DataOption, as_json: bool = JsonOption, html: Path | None = HtmlOption
+) -> None:
     """Do the books balance? Every event and every read-model row is checked; nothing is changed.
 
     Exit code 0: clean, 1: findings, 2: could not run.
@@ -45,6 +54,8 @@ def audit_command(data: Path | None = DataOption, as_json: bool = JsonOption) ->
         dsns = addresses(data)
         with _progress() as progress:
             report = audit(dsns, progress)
+        if html is not None:
+            write_page(html, report, datetime.now(UTC))
     if as_json:
         body = {"clean": report.is_clean, "verdict": verdict_line(report), **msgspec.to_builtins(report)}
         print_json(body)

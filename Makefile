@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals simulate fuzz chaos \
+.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals bench-audit simulate fuzz chaos \
 	kill-projectors lint format lock clean
 
 help: ## what can be made
@@ -40,6 +40,9 @@ bench-tailing: install ## sixteen writers and a reader who must never miss one o
 
 bench-seals: install ## how fast EVENTS=500000 are verified, and what sealing costs those who write
 	@$(BIN)/python -m benchmarks.sealing --events $(or $(EVENTS),500000) $(ARGS)
+
+bench-audit: install ## how long an audit takes and how much memory, at EVENTS="250000 500000 1000000"
+	@$(BIN)/python -m benchmarks.audit $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)

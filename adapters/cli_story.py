@@ -121,7 +121,7 @@ def _waits(waiting: Waiting, found: Outlook) -> str:
 
 
 def _late(overdue_s: float) -> str:
-    doubt = ": does an orchestrator run?" if overdue_s > LATE_AFTER_S else ""
+    doubt = " (does an orchestrator run?)" if overdue_s > LATE_AFTER_S else ""
     return f", overdue by {lasted(overdue_s)}{doubt}" if overdue_s else ""
 
 

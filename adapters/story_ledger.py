@@ -57,7 +57,7 @@ class StockLedger:
 def read_ledger(dsns: Mapping[str, str], goods_id: int, at: datetime | None) -> StockLedger | None:
     """None for goods whose stock was never set by then. Raises LogUnreadable."""
     inventory = LogReader(dsns["inventory"], INVENTORY.log)
-    moves = tuple(_moves(inventory.read_stream(streams.stock(goods_id), at=at)))
+    moves = tuple(moves_of(inventory.read_stream(streams.stock(goods_id), at=at)))
     if not moves:
         return None
     goods = LogReader(dsns["goods"], GOODS.log).read_stream(streams.goods(goods_id), at=at)
@@ -65,7 +65,8 @@ def read_ledger(dsns: Mapping[str, str], goods_id: int, at: datetime | None) -> 
     return StockLedger(goods_id, names[-1] if names else "", at, moves[-1].balance, moves)
 
 
-def _moves(events: Iterable[Recorded]) -> Iterable[Move]:
+def moves_of(events: Iterable[Recorded]) -> Iterable[Move]:
+    """The lines of the book, from the events of one stock stream, oldest first."""
     state = stock.NONE
     for recorded in events:
         before, state = state.on_hand, stock.evolve(state, recorded.event)

@@ -12,13 +12,16 @@ import pytest
 from psycopg import conninfo, sql
 
 from adapters import user_email
+from adapters.cli_story_goods import show_ledger
 from adapters.order_story import Ask, read_story
 from adapters.pii_key_file import read_pii_keys
 from adapters.story_drawing import LONG_PAUSE_S, draw
 from adapters.story_html import page_of
+from adapters.story_ledger import StockLedger, moves_of
 from adapters.story_words import lasted, money
 from domain.order import Payment, PayOrder
-from domain.services import ORDER, USER
+from domain.services import INVENTORY, ORDER, USER
+from domain.stock import StockReturned
 from domain.user import RegisterUser, Role
 from orchestrator.timeline import timeline
 from tests.adapters.night_shop import ask
@@ -43,6 +46,7 @@ def history(email_digest: str) -> ShopHistory:
     shop.lapsed("3")
     shop.rolled_back("3")
     shop.tell(ORDER, PayOrder("3", Payment("<b>pay</b>", "T-1", 500, shop.now)), "user-3")
+    shop.tell(ORDER, PayOrder("12", Payment("T-1", "T-12", 250, shop.now)), "user-3")
     shop.placed("2", [(12, 1)])
     return shop
 
@@ -185,11 +189,20 @@ def test_a_drawing_keeps_the_order_and_labels_the_pauses_it_cuts() -> None:
     assert max(xs) < drawing.width
 
 
-def test_a_ledger_that_does_not_add_up_is_told(shop_dsn: str) -> None:
+def test_a_ledger_has_every_move_and_the_level_after_it() -> None:
     assert "DOES NOT ADD UP" not in ask("replay order goods-12")[0]
     moves = json.loads(ask("replay order goods-12 --json")[0])["moves"]
     assert [move["balance"] for move in moves] == [10, 7, 6, 4, 6, 5]
     assert [move["kind"] for move in moves][-2:] == ["returned", "sold"]
+
+
+def test_a_ledger_that_does_not_add_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    shop = history("d")
+    place = shop.plant(INVENTORY, "stock-12", StockReturned("1", 1, 8))
+    moves = tuple(moves_of(event for event in shop.logs["inventory"] if event.originator_id == "stock-12"))
+    show_ledger(StockLedger(12, "Teapot", None, moves[-1].balance, moves), 50, as_json=False)
+    told = capsys.readouterr().out
+    assert f"THE BOOK DOES NOT ADD UP: inventory={place} claims 8 on hand, added up it is 6" in told
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,226 @@
 """`tillroll replay stock`: the level of one goods over time."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adapters.cli_reading import (
+    MAX_NUMBER,
+    BadArgument,
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    is_number,
+    print_json,
+    told_in_one_line,
+)
+from adapters.stock_columns import StockColumns
+from adapters.stock_plot import draw
+from adapters.stock_reading import StockStory, read_goods, read_stock
+from domain.goods import UNKNOWN
+from orchestrator.stock_story import ADJUSTED, RETURNED, SET, SOLD, LedgerLine
+
+NOT_FOUND: Final = 1
+SHOWN_LINES: Final = 50
+MAX_LINES: Final = 1_000_000
+"""More than that nobody asks of a table; `tillroll replay export` writes whole logs into files."""
+
+KIND_STYLES: Final = {SET: "cyan", ADJUSTED: "magenta", SOLD: "default", RETURNED: "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class StockAsk:
+    """`at`: as of then, None for now. `limit`: lines, the newest. `plot`: an SVG file to draw into."""
+
+    at: datetime | None = None
+    limit: int = SHOWN_LINES
+    plot: Path | None = None
+    as_json: bool = False
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
+    app.command("stock")(stock_command)
+
+
+def stock_command(
+    goods_id: str = typer.Argument(metavar="GOODS", help="The goods' id."),
+    at: str | None = typer.Option(None, "--at", metavar="TIME", help="As of then: 2026-11-23T14:03:00Z."),
+    limit: str = typer.Option(str(SHOWN_LINES), "--limit", metavar="N", help="The last N lines only."),
+    plot: Path | None = typer.Option(None, "--plot", metavar="FILE.svg", help="Draw the level over time."),
+    as_json: bool = JsonOption,
+    data: Path | None = DataOption,
+) -> None:
+    """The stock of one goods as a ledger, newest last: every setting, adjustment, sale and return.
+
+    Exit code 0: shown, 1: the goods never had a stock, 2: could not run.
+    """
+    with told_in_one_line():
+        known = _number(goods_id, "goods id", MAX_NUMBER)
+        ask = StockAsk(_moment(at), _number(limit, "--limit", MAX_LINES), _svg(plot), as_json)
+        show_stock(addresses(data), known, ask)
+
+
+def show_stock(dsns: Mapping[str, str], goods_id: int, ask: StockAsk) -> None:
+    """Prints the ledger, and draws it if asked to. Ends with exit code 1 when the goods had no stock by then.
+
+    Raises LogUnreadable; BadArgument when the picture cannot be written.
+    """
+    columns = StockColumns()
+    hear: Callable[[LedgerLine], None] = columns.hear if ask.plot else lambda _line: None
+    story = read_stock(dsns, goods_id, at=ask.at, limit=ask.limit, hear=hear)
+    if story is None:
+        _not_found(dsns, goods_id, ask.at)
+        return
+    if ask.plot:
+        _write(ask.plot, draw(goods_id, story, columns))
+    if ask.as_json:
+        print_json(_plain(goods_id, story))
+    else:
+        _show(goods_id, story, console())
+    if ask.plot:
+        typer.echo(f"Drawn into {ask.plot}", err=ask.as_json)
+
+
+# what was typed
+
+
+def _number(text: str, what: str, most: int) -> int:
+    if not is_number(text) or int(text) > most:
+        raise BadArgument(f"{what} {text[:40]!r}: expected a whole number from 1 to {most}")
+    return int(text)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise BadArgument(f"--at {text[:40]!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
+
+
+def _svg(path: Path | None) -> Path | None:
+    if path is not None and path.suffix.lower() != ".svg":
+        raise BadArgument(f"--plot {str(path)!r}: only SVG is drawn, so the name must end in .svg")
+    return path
+
+
+def _write(path: Path, picture: str) -> None:
+    try:
+        path.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise BadArgument(f"--plot {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _not_found(dsns: Mapping[str, str], goods_id: int, at: datetime | None) -> None:
+    then = f" by {_time(at)} UTC" if at else ""
+    known = read_goods(dsns, goods_id, at) != UNKNOWN
+    what = (
+        f"goods {goods_id} had no stock set{then}"
+        if known
+        else f"there is no stock of goods {goods_id}{then}"
+    )
+    typer.echo(f"tillroll: {what}", err=True)
+    raise typer.Exit(NOT_FOUND)
+
+
+# what is printed
+
+
+def _plain(goods_id: int, story: StockStory) -> dict[str, Any]:
+    goods, totals = story.goods, msgspec.to_builtins(story.totals)
+    return {
+        "goods_id": goods_id,
+        "name": goods.name,
+        "deleted": goods != UNKNOWN and not goods.for_sale,
+        "as_of": story.as_of,
+        **totals,
+        "left_out": story.left_out,
+        "balance_before": story.balance_before,
+        "lines": story.lines,
+    }
+
+
+def _show(goods_id: int, story: StockStory, out: Console) -> None:
+    totals = story.totals
+    then = f"on hand at {_time(story.as_of)} UTC" if story.as_of else "on hand now"
+    out.print(Text.assemble((f"Goods {goods_id}", "bold"), f"   {_name(story)}"))
+    out.print(
+        Text.assemble(
+            (f"{totals.on_hand} {then}", "bold"),
+            f"   sold {totals.sold}   returned {totals.returned}   adjusted {totals.adjusted:+}",
+            f"   set {totals.counted:+}   events {totals.events}",
+            f"   last change {_time(totals.last.at)} UTC" if totals.last else "",
+        )
+    )
+    if totals.first_wrong:
+        out.print(Text(_does_not_follow(story), style="bold red"))
+    if story.left_out:
+        out.print(Text(f"{story.left_out} lines before these left out; {story.balance_before} on hand then"))
+    out.print(_table_of(story, out))
+
+
+def _name(story: StockStory) -> str:
+    if story.goods == UNKNOWN:
+        return "unknown to the goods log"
+    return _safe(story.goods.name) + ("" if story.goods.for_sale else "   (deleted)")
+
+
+def _does_not_follow(story: StockStory) -> str:
+    first, wrong = story.totals.first_wrong, story.totals.wrong
+    assert first is not None
+    lines = "1 line does" if wrong == 1 else f"{wrong} lines do"
+    return f"{lines} not follow from the quantities, first at inventory={first.position}: {first.wrong}"
+
+
+def _table_of(story: StockStory, out: Console) -> Table:
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    for heading in ("When (UTC)", "What"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Change", "On hand"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Who")
+    table.add_column("Order", no_wrap=True)
+    table.add_column("Why", ratio=1 if out.is_terminal else None)
+    table.add_column("Log", no_wrap=True)
+    for line in story.lines:
+        table.add_row(*_cells(line), style="red" if line.wrong else "")
+    return table
+
+
+def _cells(line: LedgerLine) -> tuple[Text, ...]:
+    balance = f"{line.balance}, says {line.claimed}" if line.balance != line.claimed else str(line.balance)
+    why = "; ".join(filter(None, (_safe(line.reason), line.wrong)))
+    return (
+        Text(_time(line.at)),
+        Text(line.kind, style="" if line.wrong else KIND_STYLES[line.kind]),
+        Text(f"{line.change:+}"),
+        Text(balance, style="bold"),
+        Text(_safe(line.who)),
+        Text(line.order_id),
+        Text(why),
+        Text(f"inventory={line.position}", style="dim"),
+    )
+
+
+def _safe(text: str) -> str:
+    """Names and reasons are what somebody typed: nothing in them may move the cursor of who reads them."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

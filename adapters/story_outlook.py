@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from adapters.saga_desk import possible_acts
 from domain import order, saga
 from domain.order import OrderStatus
 from domain.saga import Step
@@ -117,5 +116,4 @@ def _acts(state: saga.Saga) -> tuple[Act, ...]:
 
 def _act(name: str, table: Mapping[Step, tuple[bool, str]], state: saga.Saga) -> Act:
     is_safe, why = table.get(state.step) or (False, ENDED[state.step])
-    assert is_safe == (name in possible_acts(state.step)), "the words are those of the saga's own table"
     return Act(name, is_safe, f"tillroll saga {name} {state.order_id} --reason TEXT", why)

@@ -15,11 +15,14 @@ from adapters import user_email
 from adapters.cli_story_goods import show_ledger
 from adapters.order_story import Ask, read_story
 from adapters.pii_key_file import read_pii_keys
+from adapters.saga_desk import possible_acts
 from adapters.story_drawing import LONG_PAUSE_S, draw
 from adapters.story_html import page_of
 from adapters.story_ledger import StockLedger, moves_of
+from adapters.story_outlook import outlook
 from adapters.story_words import lasted, money
-from domain.order import Payment, PayOrder
+from domain.order import NONE, Payment, PayOrder
+from domain.saga import Saga, Step
 from domain.services import INVENTORY, ORDER, USER
 from domain.stock import StockReturned
 from domain.user import RegisterUser, Role
@@ -122,6 +125,12 @@ def test_an_unfinished_order_says_which_acts_are_safe_and_which_are_not() -> Non
         "retry": (False, "tillroll saga retry 2 --reason TEXT"),
     }
     assert story["outlook"]["overdue_s"] > 0
+
+
+@pytest.mark.parametrize("step", Step)
+def test_what_is_called_safe_is_what_the_desk_allows(step: Step) -> None:
+    acts = outlook(Saga(step=step, order_id="1"), NONE, None, START).acts
+    assert {act.name for act in acts if act.is_safe} == set(possible_acts(step))
 
 
 def test_a_refund_due_names_who_how_much_and_for_what() -> None:

@@ -20,8 +20,8 @@ install: $(STAMP) ## make .venv with the exact versions of requirements.lock and
 demo: install ## a whole shop on a fresh data folder: real orders over HTTP, then the audit
 	@$(BIN)/tillroll demo $(ARGS)
 
-test: install ## all tests
-	@$(BIN)/pytest -q $(ARGS)
+test: install ## all tests, by a process a core; ARGS="-n 0 tests/domain" for some of them in one
+	@$(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: install ## orders a second over HTTP on a fresh shop; not part of the tests
 	@$(BIN)/tillroll bench http $(ARGS)

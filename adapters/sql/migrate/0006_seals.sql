@@ -13,3 +13,6 @@ CREATE TABLE {schema}.seals (
 );
 -- Hashes cannot be compressed.
 ALTER TABLE {schema}.seals ALTER COLUMN marks SET STORAGE EXTERNAL;
+
+CREATE TRIGGER seals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.seals
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();

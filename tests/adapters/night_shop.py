@@ -113,11 +113,12 @@ TAKES: Final = r"[0-9.]+ (?:ms|s|min|h|days?)(?: [0-9]+ (?:s|min|h))?"
 VARYING: Final = (
     (re.compile(rf"(, for|overdue by|for|behind) {TAKES}"), r"\1 …"),
     (re.compile(r"[0-9]+ d [0-9]+ h"), "…"),
-    (re.compile(r"(up to date|catching up) +[0-9-]+ [0-9:]+"), r"\1 …"),
+    (re.compile(r"catching up|no projector is moving it"), "behind"),
+    (re.compile(r"(up to date|behind) +[0-9-]+ [0-9:]+"), r"\1 …"),
     (re.compile(r"\s+\n"), "\n"),
     (re.compile(r" {2,}"), "  "),
 )
-"""What depends on the hour of day, or on how wide a column is."""
+"""What depends on the hour of day, on how long ago the shop was made, or on how wide a column is."""
 
 
 def answers(page: str) -> Iterator[Answer]:

@@ -130,6 +130,7 @@ def _order(key: str, how: _How) -> None:
 
 
 def _goods(key: str, how: _How) -> None:
+    _no_page(how, "goods", f"`tillroll replay stock {key} --plot FILE.svg` draws them")
     ledger = read_ledger(how.dsns, int(key), how.at)
     if ledger is None:
         not_found(f"goods {key} have no stock{_then(how)}")
@@ -137,6 +138,9 @@ def _goods(key: str, how: _How) -> None:
 
 
 def _user(user_id: int, name: str, how: _How) -> None:
+    _no_page(how, "a user", "name one of their orders")
+    if how.at is not None:
+        _could_not("--at tells of an order or of goods as of then, not of a user's list")
     found = orders_of_user(how.dsns, user_id, how.limit)
     if found is None:
         not_found(f"there is no {name}")
@@ -163,12 +167,18 @@ def _trade(trade_id: str, how: _How) -> None:
     orders = orders_of_trade(how.dsns, trade_id)
     if not orders:
         not_found(f"no payment came with trade {trade_id}")
+    several = f"trade {trade_id} stands at {len(orders)} orders: {', '.join(orders)}"
+    if len(orders) > 1 and (how.as_json or how.html is not None):
+        _could_not(f"{several}; --json and --html tell of one: name it")
     if len(orders) > 1:
-        typer.echo(
-            f"tillroll: trade {trade_id} stands at {len(orders)} orders: {', '.join(orders)}", err=True
-        )
+        typer.echo(f"tillroll: {several}", err=True)
     for order_id in orders[: how.limit]:
         _order(order_id, how)
+
+
+def _no_page(how: _How, of: str, instead: str) -> None:
+    if how.html is not None:
+        _could_not(f"--html writes the story of an order, not of {of}; {instead}")
 
 
 def _then(how: _How) -> str:

@@ -104,6 +104,22 @@ def test_what_an_id_could_mean_besides_is_said() -> None:
     assert "tillroll: trade T-1 stands at 2 orders: 1, 3\n" in ask("replay order T-1")[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("T-1 --json", "trade T-1 stands at 2 orders: 1, 3; --json and --html tell of one: name it"),
+        ("T-1 --html /tmp/never.html", "--json and --html tell of one: name it"),
+        ("goods-12 --html /tmp/never.html", "`tillroll replay stock 12 --plot FILE.svg` draws them"),
+        ("user-7 --html /tmp/never.html", "--html writes the story of an order, not of a user"),
+        ("user-7 --at 2026-11-23T14:03:00Z", "--at tells of an order or of goods as of then"),
+    ],
+)
+def test_what_an_option_does_not_go_with_is_told(words: str, told: str) -> None:
+    output, exit_code = ask(f"replay order {words}")
+    assert exit_code == 2
+    assert told in output
+
+
 @pytest.mark.parametrize("wanted", ["nobody@example.org", "user-99", "T-", "goods-13", "order-13", "13"])
 def test_an_unknown_id_is_one_line_and_exit_1(wanted: str) -> None:
     output, exit_code = ask(f"replay order {wanted}")

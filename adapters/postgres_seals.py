@@ -13,7 +13,7 @@ from psycopg.abc import Buffer
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from adapters.log_errors import LogUnreadable
-from orchestrator.merkle import leaf_hash
+from orchestrator.merkle import LEAF, leaf_hash
 from orchestrator.seals import Range, Seal
 
 CONNECT_TIMEOUT_S: Final = 5
@@ -99,7 +99,7 @@ class SealedLog:
     def hashes(self, after: int, until: int) -> Generator[bytes, None, None]:
         """The leaf hashes alone, for whoever reads very many of them."""
         for row in self._sent(after, until, None):
-            yield sha256(b"\0%b" % row).digest()
+            yield sha256(b"".join((LEAF, row))).digest()
 
     def rows(self, after: int, until: int, limit: int | None = None) -> Iterator[bytes]:
         """The leaves themselves."""

@@ -1,17 +1,12 @@
 """`tillroll audit`: do the books balance?"""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,8 +17,9 @@ from adapters.cli_reading import (
     JsonOption,
     addresses,
     console,
-    heard_by,
     print_json,
+    progress_bars,
+    table_for,
     told_in_one_line,
 )
 from orchestrator.audit import Checked, Finding, Report
@@ -52,7 +48,7 @@ def audit_command(
     """
     with told_in_one_line():
         dsns = addresses(data)
-        with _progress() as progress:
+        with progress_bars() as progress:
             report = audit(dsns, progress)
         if html is not None:
             write_page(html, report, datetime.now(UTC))
@@ -84,7 +80,7 @@ def show(report: Report, out: Console) -> None:
 
 
 def _checks_table(report: Report, out: Console) -> Table:
-    table = _table(out)
+    table = table_for(out)
     table.add_column("What was checked")
     table.add_column("How many", justify="right", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
@@ -100,7 +96,7 @@ def _verdict(checked: Checked) -> Text:
 
 
 def _findings_table(report: Report, out: Console) -> Table:
-    table = _table(out)
+    table = table_for(out)
     table.add_column("Wrong with")
     table.add_column("What is wrong")
     table.add_column("Where", overflow="fold")
@@ -111,16 +107,3 @@ def _findings_table(report: Report, out: Console) -> Table:
 
 def _where(finding: Finding) -> str:
     return f"{finding.log}={finding.position}" if finding.log else ""
-
-
-def _table(out: Console) -> Table:
-    return Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each log on stderr, where a person looks; nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield heard_by(bars)

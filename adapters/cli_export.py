@@ -1,7 +1,6 @@
 """`tillroll replay export`: the logs as files for analysts."""
 
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,20 +8,18 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from adapters.cli_reading import (
-    COULD_NOT_RUN,
     BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
-    heard_by,
     print_json,
+    progress_bars,
+    settings_with,
+    table_for,
     told_in_one_line,
 )
 from adapters.export_files import CannotExport, Writer, targets
@@ -33,7 +30,6 @@ from adapters.log_moments import LOGS, NoSuchMoment, parse_until
 from adapters.paseto_key import KeyFileError
 from adapters.pii_key_file import pii_key_path, read_pii_keys
 from adapters.sealing import CannotUnseal, Wrapping
-from adapters.settings import load_settings
 
 ParquetPath = Annotated[
     Path | None,
@@ -76,7 +72,7 @@ def export_command(
 
     Without --personal nothing personal leaves. Hashes of passwords and tokens never do.
     """
-    with _told(), told_in_one_line():
+    with told_in_one_line(CannotExport, CannotUnseal, KeyFileError, KeysUnreadable):
         logs = _checked_logs(log)
         wanted = Wanted(
             files=_files(parquet, jsonl, logs),
@@ -85,22 +81,12 @@ def export_command(
             force=force,
         )
         dsns = addresses(data)
-        with _fit(dsns, data, personal=personal) as fit, _progress() as hear:
+        with _fit(dsns, data, personal=personal) as fit, progress_bars() as hear:
             done = export(dsns, wanted, fit, hear)
     if as_json:
         print_json(msgspec.to_builtins(done))
     else:
         _show(done, console())
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Ends the command with exit code 2 and one line where files or keys cannot be used."""
-    try:
-        yield
-    except (CannotExport, CannotUnseal, KeyFileError, KeysUnreadable) as error:
-        typer.echo(f"tillroll: {error}", err=True)
-        raise typer.Exit(COULD_NOT_RUN) from None
 
 
 def _checked_logs(given: list[str] | None) -> tuple[str, ...]:
@@ -144,14 +130,13 @@ def _fit(dsns: dict[str, str], data: Path | None, *, personal: bool) -> Iterator
     if not personal:
         yield without_personal
         return
-    settings = load_settings()
-    known = read_pii_keys(pii_key_path(settings.model_copy(update={"data": data}) if data else settings))
+    known = read_pii_keys(pii_key_path(settings_with(data)))
     with Unsealing(dsns["user"], Wrapping(known.wrapping)) as unsealing:
         yield unsealing.opened
 
 
 def _show(done: list[Exported], out: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     table.add_column("Log")
     table.add_column("Rows", justify="right", no_wrap=True)
     table.add_column("Positions", no_wrap=True)
@@ -162,12 +147,3 @@ def _show(done: list[Exported], out: Console) -> None:
     out.print(table)
     going_on = ",".join(f"{one.log}={one.until}" for one in done)
     out.print(f"{sum(one.rows for one in done):,} events. What comes after them: --since {going_on}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each log on stderr, where a person looks; nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield heard_by(bars)

@@ -11,8 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from adapters.cli_reading import DataOption, JsonOption, console
-from adapters.cli_site import settings_with
+from adapters.cli_reading import DataOption, JsonOption, console, settings_with
 from adapters.embedded_servers import read_running
 from adapters.ids import utc_now
 from adapters.paseto_key import KeyFileError

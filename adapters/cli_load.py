@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from adapters.audit_run import audit, verdict_line
-from adapters.cli_site import Data, greet, settings_with
+from adapters.cli_reading import settings_with
+from adapters.cli_site import Data, greet
 from adapters.embedded_servers import NotRunning, read_running
 from adapters.retail_file import read_retail, slice_path
 from adapters.retail_load import CONCURRENCY, LoadSettings, load

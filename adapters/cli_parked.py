@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import msgspec
 import psycopg
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,7 @@ from adapters.cli_reading import (
     console,
     is_number,
     print_json,
+    table_for,
     told_in_one_line,
 )
 from adapters.postgres_log_reader import LogUnreadable
@@ -162,7 +162,7 @@ def _show_list(rows: Sequence[ParkedRow], counts: dict[str, ParkedCounts], out: 
 
 
 def _table(rows: Sequence[ParkedRow], out: Console) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     table.add_column("ID", no_wrap=True)
     table.add_column("Parked (UTC)", no_wrap=True)
     table.add_column("Bytes", justify="right", no_wrap=True)

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
@@ -17,6 +15,7 @@ from adapters.cli_reading import (
     addresses,
     console,
     print_json,
+    table_for,
     told_in_one_line,
 )
 from adapters.postgres_log_reader import LogUnreadable
@@ -72,7 +71,7 @@ def _plain(one: Standing) -> dict[str, Any]:
 
 
 def _show(standings: tuple[Standing, ...], out: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     headings = NARROW if out.is_terminal else COLUMNS
     for heading in headings:
         is_number = heading in NUMBERS

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import typer
 
-from adapters.cli_reading import BadArgument, DataOption, addresses, is_number, print_json
-from adapters.cli_seal import KeyOption, settings_of, told, verifying_keys
+from adapters.cli_reading import (
+    BadArgument,
+    DataOption,
+    addresses,
+    is_number,
+    print_json,
+    settings_with,
+    told_in_one_line,
+)
+from adapters.cli_seal import BAD_FILES, KeyOption, verifying_keys
 from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import SealedLog
 from adapters.seal_proof import NotProved, prove
@@ -27,9 +35,9 @@ def proof_command(
 
     Exit code 0: proved, 1: no such event, not sealed yet or not as it was sealed, 2: could not run.
     """
-    with told():
+    with told_in_one_line(*BAD_FILES):
         log, position = _place(event)
-        keys = verifying_keys(settings_of(data), public_key)
+        keys = verifying_keys(settings_with(data), public_key)
         with SealedLog(addresses(data)[log], log) as sealed:
             try:
                 print_json(prove(sealed, position, keys))

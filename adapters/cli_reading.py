@@ -4,21 +4,31 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
+from rich import box
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 
 from adapters.audit_run import CannotAudit
 from adapters.embedded_servers import NotRunning, read_running
 from adapters.log_moments import NoSuchMoment
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.read_sets import CannotRebuild
-from adapters.settings import SERVICES, SettingError, load_settings
+from adapters.settings import SERVICES, SettingError, Settings, load_settings
 
 COULD_NOT_RUN: Final = 2
 PIPE_WIDTH: Final = 100_000
@@ -55,13 +65,34 @@ COULD_NOT: Final = (
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Ends the command with exit code 2 and one line on stderr when it could not run."""
+def told_in_one_line(*own: type[Exception]) -> Iterator[None]:
+    """Ends the command with exit code 2 and one line on stderr when it could not run.
+
+    `own`: what else keeps this command from running; its text is one line as well.
+    """
+    could_not: tuple[type[Exception], ...] = (*COULD_NOT, *own)
     try:
         yield
-    except COULD_NOT as error:
+    except could_not as error:
         typer.echo(f"tillroll: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None
+
+
+def settings_with(data: Path | None) -> Settings:
+    """As they are set, with the data folder that was named. Raises SettingError."""
+    settings = load_settings()
+    return settings if data is None else settings.model_copy(update={"data": data})
+
+
+def moment_of(option: str, text: str | None) -> datetime | None:
+    """In UTC. Raises BadArgument."""
+    if text is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    raise BadArgument(f"{option} {text[:40]!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
 
 
 def addresses(data: Path | None) -> dict[str, str]:
@@ -111,6 +142,20 @@ def heard_by(bars: Progress) -> Callable[[str, int, int], None]:
         bars.update(tasks[what], completed=done, total=total)
 
     return hear
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing on stderr, where a person looks; nothing otherwise."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
+        yield heard_by(bars)
+
+
+def table_for(out: Console) -> Table:
+    """Lines for a person, columns alone for a pipe."""
+    return Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
 
 
 def console() -> Console:

@@ -10,10 +10,8 @@ from typing import Any, Final
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
@@ -24,6 +22,7 @@ from adapters.cli_reading import (
     console,
     heard_by,
     print_json,
+    table_for,
     told_in_one_line,
 )
 from adapters.ids import utc_now
@@ -172,7 +171,7 @@ def _told_built(built: Built) -> str:
 
 
 def _show_comparison(comparison: Comparison, out: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     table.add_column("Table", no_wrap=True)
     table.add_column("Rows compared", justify="right", no_wrap=True)
     table.add_column("Differing", justify="right", no_wrap=True)

@@ -7,8 +7,15 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from adapters.cli_reading import DataOption, JsonOption, addresses, console, print_json, told_in_one_line
-from adapters.cli_story import table_for
+from adapters.cli_reading import (
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    print_json,
+    table_for,
+    told_in_one_line,
+)
 from adapters.settings import load_settings
 from adapters.story_find import refunds_due
 from adapters.story_words import clock, harmless, money

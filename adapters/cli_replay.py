@@ -10,8 +10,17 @@ import msgspec
 import typer
 
 from adapters import cli_refunds, cli_stream
-from adapters.cli_reading import DataOption, JsonOption, addresses, console, print_json, told_in_one_line
-from adapters.cli_story import moment_of, not_found, show_story, show_user
+from adapters.cli_reading import (
+    DataOption,
+    JsonOption,
+    addresses,
+    console,
+    moment_of,
+    print_json,
+    settings_with,
+    told_in_one_line,
+)
+from adapters.cli_story import not_found, show_story, show_user
 from adapters.cli_story_goods import show_ledger
 from adapters.ids import utc_now
 from adapters.order_story import Ask, read_story, timeline_of
@@ -78,7 +87,7 @@ def replay_order(
 ) -> None:
     """The story of one order, oldest first, what it waits for, and what may be done about it."""
     with told_in_one_line():
-        asked, moment = parse(wanted), moment_of(at)
+        asked, moment = parse(wanted), moment_of("--at", at)
         currency = load_settings().currency
         how = _How(addresses(data), currency, moment, html, limit, as_json, data)
         _tell(asked, how)
@@ -151,11 +160,8 @@ def _user(user_id: int, name: str, how: _How) -> None:
 
 
 def _email(address: str, how: _How) -> None:
-    settings = load_settings()
-    if how.data is not None:
-        settings = settings.model_copy(update={"data": how.data})
     try:
-        user_id = user_of_email(how.dsns, settings, address)
+        user_id = user_of_email(how.dsns, settings_with(how.data), address)
     except KeyFileError as error:
         _could_not(f"an address is found with the key for personal data: {error}")
     if not user_id:

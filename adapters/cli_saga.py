@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
@@ -21,8 +19,9 @@ from adapters.cli_reading import (
     is_number,
     login_name,
     print_json,
+    settings_with,
+    table_for,
 )
-from adapters.cli_site import settings_with
 from adapters.embedded_servers import read_running
 from adapters.ids import utc_now
 from adapters.saga_desk import (
@@ -176,7 +175,7 @@ def _show_list(found: SagaList, is_filtered: bool, out: Console) -> None:
     if not sagas:
         out.print("No saga is as you asked." if is_filtered else "No saga owes anything.")
         return
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     # A terminal of 80 columns has no room for more, and `saga show` tells the rest in words.
     headings = COLUMNS if not out.is_terminal else {name: COLUMNS[name] for name in NARROW}
     for heading in headings:

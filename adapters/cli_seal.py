@@ -1,30 +1,26 @@
 """`tillroll seal` and `tillroll verify`: has anyone touched the log?"""
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
-    COULD_NOT_RUN,
     BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
-    heard_by,
     print_json,
+    progress_bars,
+    settings_with,
+    table_for,
     told_in_one_line,
 )
 from adapters.ids import utc_now
@@ -37,7 +33,7 @@ from adapters.seal_key import SealKeys, public_keys, replace_key, seal_key_path,
 from adapters.seal_ranges import Fault
 from adapters.seal_verify import Held, LogVerdict, Verified, verify
 from adapters.sealer import LogSealer, SealsDiffer
-from adapters.settings import Settings, load_settings
+from adapters.settings import Settings
 from orchestrator.seals import Seal
 
 FAULTS_EXIT: Final = 1
@@ -62,17 +58,6 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify_command)
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Ends the command with exit code 2 and one line on stderr when it could not run."""
-    with told_in_one_line():
-        try:
-            yield
-        except BAD_FILES as error:
-            typer.echo(f"tillroll: {error}", err=True)
-            raise typer.Exit(COULD_NOT_RUN) from None
-
-
 # seal
 
 
@@ -94,8 +79,8 @@ def seal_command(
 
     Exit code 0: all is sealed, 2: could not run.
     """
-    with told():
-        settings = settings_of(data)
+    with told_in_one_line(*BAD_FILES):
+        settings = settings_with(data)
         if public_key or new_key:
             keys = replace_key(settings) if new_key else seal_keys(settings)
             typer.echo(keys.told(), nl=False)
@@ -132,7 +117,7 @@ def _seal_one(sealer: LogSealer, dsn: str) -> Seal | None:
 
 
 def _show_seals(seals: list[Seal], out: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     table.add_column("Log")
     for heading in ("Seals", "Up to position"):
         table.add_column(heading, justify="right")
@@ -167,14 +152,14 @@ def verify_command(
 
     Exit code 0: untouched, 1: something differs, 2: could not run.
     """
-    with told():
-        settings = settings_of(data)
+    with told_in_one_line(*BAD_FILES):
+        settings = settings_with(data)
         dsns = addresses(data)
         logs = _logs(log)
         held = _held(settings, logs, (since, against))
         earlier = read_seals(since) if since else {}
         keys = verifying_keys(settings, public_key)
-        with _progress() as progress:
+        with progress_bars() as progress:
             found = verify({name: dsns[name] for name in logs}, keys, held, earlier, progress)
     if as_json:
         print_json({"clean": found.is_clean, **msgspec.to_builtins(found)})
@@ -208,7 +193,7 @@ def verifying_keys(settings: Settings, public_key: str | None) -> SealKeys:
 
 
 def _show(found: Verified, out: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     table.add_column("Log")
     for heading in ("Seals", "Events read again", "Verified before", "Not sealed yet"):
         table.add_column(heading, justify="right")
@@ -253,17 +238,3 @@ def _last_line(found: Verified) -> Text:
 
 def _is_today(at: datetime) -> bool:
     return at.astimezone(UTC).date() == utc_now().date()
-
-
-def settings_of(data: Path | None) -> Settings:
-    settings = load_settings()
-    return settings if data is None else settings.model_copy(update={"data": data})
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, where a person looks; nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield heard_by(bars)

@@ -13,6 +13,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from adapters.cli_reading import settings_with
 from adapters.embedded_servers import read_running
 from adapters.http_server import bound_socket
 from adapters.postgres_migrate import migrate
@@ -34,11 +35,6 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
     app.command("migrate")(migrate_command)
     app.command()(dsn)
-
-
-def settings_with(data: Path | None) -> Settings:
-    settings = load_settings()
-    return settings if data is None else settings.model_copy(update={"data": data})
 
 
 def up(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, data: Data = None) -> None:

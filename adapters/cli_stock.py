@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +20,9 @@ from adapters.cli_reading import (
     addresses,
     console,
     is_number,
+    moment_of,
     print_json,
+    table_for,
     told_in_one_line,
 )
 from adapters.stock_columns import StockColumns
@@ -67,7 +68,7 @@ def stock_command(
     """
     with told_in_one_line():
         known = _number(goods_id, "goods id", MAX_NUMBER)
-        ask = StockAsk(_moment(at), _number(limit, "--limit", MAX_LINES), _svg(plot), as_json)
+        ask = StockAsk(moment_of("--at", at), _number(limit, "--limit", MAX_LINES), _svg(plot), as_json)
         show_stock(addresses(data), known, ask)
 
 
@@ -99,18 +100,6 @@ def _number(text: str, what: str, most: int) -> int:
     if not is_number(text) or int(text) > most:
         raise BadArgument(f"{what} {text[:40]!r}: expected a whole number from 1 to {most}")
     return int(text)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise BadArgument(f"--at {text[:40]!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
 
 
 def _svg(path: Path | None) -> Path | None:
@@ -188,7 +177,7 @@ def _does_not_follow(story: StockStory) -> str:
 
 
 def _table_of(story: StockStory, out: Console) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     for heading in ("When (UTC)", "What"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Change", "On hand"):

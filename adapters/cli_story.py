@@ -1,15 +1,14 @@
 """How stories look in a terminal: tables and lines, colours by meaning, plain columns in a pipe."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NoReturn
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli_reading import BadArgument
+from adapters.cli_reading import table_for
 from adapters.order_story import Story
 from adapters.story_find import UserOrders
 from adapters.story_outlook import Act, Outlook
@@ -49,24 +48,6 @@ COLOURS: Final = {
 def not_found(what: str) -> NoReturn:
     typer.echo(f"tillroll: {what}", err=True)
     raise typer.Exit(NOT_FOUND)
-
-
-def moment_of(text: str | None) -> datetime | None:
-    """In UTC. Raises BadArgument."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise BadArgument(f"--at {text!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
-
-
-def table_for(out: Console) -> Table:
-    """Lines for a person, columns alone for a pipe."""
-    return Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
 
 
 def two(first: str, second: str, out: Console, style: str = "") -> Text:

@@ -6,8 +6,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from adapters.cli_reading import console, print_json
-from adapters.cli_story import table_for
+from adapters.cli_reading import console, print_json, table_for
 from adapters.story_ledger import Move, StockLedger
 from adapters.story_words import clock, harmless
 

@@ -16,10 +16,12 @@ from adapters.cli_reading import (
     addresses,
     console,
     is_number,
+    moment_of,
     print_json,
+    table_for,
     told_in_one_line,
 )
-from adapters.cli_story import moment_of, not_found, table_for, two
+from adapters.cli_story import not_found, two
 from adapters.story_words import clock
 from adapters.stream_state import StreamState, read_state, sealed
 from domain.services import SERVICES
@@ -46,7 +48,7 @@ def replay_stream(
     """The events of one stream, and the state they make, now or as of a time or version."""
     with told_in_one_line():
         known = _checked_stream(stream)
-        moment, number = moment_of(at), _version(version)
+        moment, number = moment_of("--at", at), _version(version)
         if moment is not None and number is not None:
             raise BadArgument("--at and --version exclude each other")
         found = _read(known, number, moment, personal=personal, data=data)

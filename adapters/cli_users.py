@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from adapters.cli_reading import By, login_name
-from adapters.cli_site import Data, settings_with
+from adapters.cli_reading import By, login_name, settings_with
+from adapters.cli_site import Data
 from adapters.embedded_servers import read_running
 from adapters.saga_desk import caller_named
 from adapters.settings import SERVICES, Settings

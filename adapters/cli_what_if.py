@@ -1,29 +1,25 @@
 """`tillroll replay redecide` and `replay what-if`: today's decisions over what was recorded."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from adapters.cli_reading import (
-    COULD_NOT_RUN,
     BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
-    heard_by,
     is_number,
+    moment_of,
     print_json,
+    progress_bars,
     told_in_one_line,
 )
 from adapters.ids import utc_now
@@ -85,7 +81,7 @@ def redecide_command(
     with told_in_one_line():
         logs = _checked_logs(log)
         dsns = addresses(data)
-        with progress() as hear:
+        with progress_bars() as hear:
             decided = redecide(dsns, logs, hear)
     if as_json:
         print_json({"same": not _found(decided), "logs": msgspec.to_builtins(decided)})
@@ -108,32 +104,22 @@ def what_if_command(
 
     Everything that came from outside comes again as it was recorded; the shop decides on it anew.
     """
-    with _told(), told_in_one_line():
+    with told_in_one_line(BadRule, RuleFailed, CannotSimulate):
         changes = Changes(
             payment_window=_seconds("--payment-window", payment_window),
             sell_deadline=_seconds("--sell-deadline", sell_deadline),
             rule=None if rule is None else load_rule(rule),
-            since=None if since is None else _moment(since),
+            since=moment_of("--since", since),
         )
         asked = None if until is None else parse_until(until)
         dsns = addresses(data)
         positions = ends(dsns) if asked is None else resolve(asked, dsns, utc_now())
-        with progress() as hear:
+        with progress_bars() as hear:
             found = what_if(dsns, changes, positions, hear)
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:
         show_what_if(found, console())
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Ends the command with exit code 2 and one line where the rule or the logs cannot be used."""
-    try:
-        yield
-    except (BadRule, RuleFailed, CannotSimulate) as error:
-        typer.echo(f"tillroll: {error}", err=True)
-        raise typer.Exit(COULD_NOT_RUN) from None
 
 
 def _seconds(option: str, text: str | None) -> timedelta | None:
@@ -142,14 +128,6 @@ def _seconds(option: str, text: str | None) -> timedelta | None:
     if not is_number(text) or int(text) > MAX_SECONDS:
         raise BadArgument(f"{option} {text[:40]!r}: expected whole seconds from 1 to {MAX_SECONDS}")
     return timedelta(seconds=int(text))
-
-
-def _moment(text: str) -> datetime:
-    with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    raise BadArgument(f"--since {text[:40]!r}: expected a time with its zone, such as 2026-11-23T14:03:00Z")
 
 
 def _checked_logs(given: list[str] | None) -> tuple[str, ...]:
@@ -189,12 +167,3 @@ def _logs_table(decided: tuple[Redecided, ...], out: Console) -> Table:
     for one in decided:
         table.add_row(one.log, f"{one.position:,}", f"{one.commands:,}", f"{one.found:,}")
     return table
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each log on stderr, where a person looks; nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield heard_by(bars)

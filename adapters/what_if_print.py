@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from adapters.cli_reading import table_for
 from adapters.what_if_run import WhatIf
 from orchestrator.what_if_outcomes import Outcome
 
@@ -87,7 +87,7 @@ def _goods_table(found: WhatIf, out: Console) -> Table:
 
 def table_of(out: Console, *headings: str) -> Table:
     """Lines for a person, columns alone for a pipe."""
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = table_for(out)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

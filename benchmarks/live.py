@@ -12,23 +12,20 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from adapters.embedded_servers import EmbeddedServers
-from adapters.postgres_migrate import migrate
 from adapters.role_process import RoleProcess
-from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from adapters.settings import Settings, child_environment
 from benchmarks.cpu import Cores, Cpu
 from benchmarks.lag import LOOK_EVERY_S, READ_POSITIONS, Lag, Samples, lag_of, sampling
 from benchmarks.live_writer import Writer
+from benchmarks.server import migrated_settings
 
 PACED_PER_S: Final = 10_000
 PACED_S: Final = 30
@@ -136,17 +133,11 @@ def _wait_for(samples: Samples, heads: Mapping[str, int]) -> None:
 
 @contextmanager
 def _bench(history_events: int) -> Iterator[Bench]:
-    with ExitStack() as stack:
-        folder = TemporaryDirectory(prefix="tillroll-live-", ignore_cleanup_errors=True)
-        data = Path(stack.enter_context(folder)) / "data"
-        servers = stack.enter_context(EmbeddedServers(data))
-        addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
-        settings = only_embedded(load_settings(), data).model_copy(update=addresses)
-        migrate(settings)
-        assert servers.dsn is not None
-        writer = Writer(servers.dsn, history_events)
-        stack.callback(writer.close)
-        yield Bench(settings, writer)
+    with migrated_settings("live") as settings:
+        dsn = settings.dsn("order")
+        assert dsn is not None
+        with closing(Writer(dsn, history_events)) as writer:
+            yield Bench(settings, writer)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,26 +12,24 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
 from rich.console import Console
 
-from adapters.embedded_servers import EmbeddedServers
 from adapters.ids import utc_now
-from adapters.postgres_migrate import LOGS, migrate
+from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import LOWEST, SealedLog
 from adapters.role_process import RoleProcess
 from adapters.seal_key import seal_keys
 from adapters.seal_verify import verify
 from adapters.sealer import LogSealer
-from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from adapters.settings import Settings, child_environment
 from benchmarks.live_writer import Commit, Writer
+from benchmarks.server import migrated_settings
 
 AS_FAST_AS_IT_GOES: Final = 1e9
 SETTLE_S: Final = 3.0
@@ -129,17 +127,11 @@ def _rate(commits: Sequence[Commit]) -> float:
 
 @contextmanager
 def _bench(events: int) -> Iterator[Bench]:
-    with ExitStack() as stack:
-        folder = TemporaryDirectory(prefix="tillroll-sealing-", ignore_cleanup_errors=True)
-        data = Path(stack.enter_context(folder)) / "data"
-        servers = stack.enter_context(EmbeddedServers(data))
-        addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
-        settings = only_embedded(load_settings(), data).model_copy(update=addresses)
-        migrate(settings)
-        assert servers.dsn is not None
-        writer = Writer(servers.dsn, events)
-        stack.callback(writer.close)
-        yield Bench(settings, writer)
+    with migrated_settings("sealing") as settings:
+        dsn = settings.dsn("order")
+        assert dsn is not None
+        with closing(Writer(dsn, events)) as writer:
+            yield Bench(settings, writer)
 
 
 def _timed(work: Callable[[], None]) -> float:

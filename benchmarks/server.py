@@ -6,8 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adapters.embedded_servers import EmbeddedServers
-from adapters.postgres_migrate import LOGS, migrate_log
+from adapters.postgres_migrate import LOGS, migrate, migrate_log
 from adapters.postgres_read_schema import create_read_tables
+from adapters.settings import Settings, load_settings, only_embedded
 
 
 @contextmanager
@@ -28,3 +29,14 @@ def own_server() -> Iterator[str]:
             migrate_log(dsn, log)
         create_read_tables(dsn)
         yield dsn
+
+
+@contextmanager
+def migrated_settings(purpose: str) -> Iterator[Settings]:
+    """Of a shop with servers of its own, fsync on, and all its schemas. Raises EmbeddedServerError."""
+    folder = TemporaryDirectory(prefix=f"tillroll-{purpose}-", ignore_cleanup_errors=True)
+    with folder as path, EmbeddedServers(Path(path) / "data") as servers:
+        addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
+        settings = only_embedded(load_settings(), Path(path) / "data").model_copy(update=addresses)
+        migrate(settings)
+        yield settings

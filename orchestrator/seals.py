@@ -13,7 +13,7 @@ from hashlib import sha256
 from struct import pack
 from typing import Final
 
-from orchestrator.merkle import leaf_hash, root_of
+from orchestrator.merkle import root_of
 
 FORMAT: Final = "tillroll-seal/1"
 NO_SEAL: Final = bytes(32)
@@ -171,22 +171,3 @@ def _differing(covers: Range, found: int) -> str:
         f"positions {covers.first} to {covers.last} are not what was sealed:"
         f" {covers.count:,} events then, {found:,} now"
     )
-
-
-__all__ = [
-    "FORMAT",
-    "MARK_BYTES",
-    "NO_SEAL",
-    "IsSigned",
-    "Place",
-    "Range",
-    "Seal",
-    "Signs",
-    "leaf_hash",
-    "leaf_of",
-    "marks_of",
-    "next_seal",
-    "places",
-    "split_marks",
-    "wrong_in_chain",
-]

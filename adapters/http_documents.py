@@ -41,8 +41,8 @@ KEY_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "description": (
-        "Same key, same request: one effect, and for 7 days one answer, byte for byte. A 202 is not the"
-        " answer yet: sent again, the key gives the outcome. What was refused before anything was recorded,"
+        "Same key, same request: one effect, and for 7 days one answer, byte for byte. That holds for a 202"
+        " too: what became of the order is at its `Location`. What was refused before anything was recorded,"
         " such as an empty cart, used no key. Keys are the caller's own, and each service's."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~](?:[ -~]*[!-~])?$"},

@@ -104,6 +104,8 @@ async def place(call: Call, body: NewOrder) -> Response:
         _count(call, placing)
     if placing.replayed or placing.saga.step in TERMINAL:
         call.parts.open_orders.refunded(call.caller.user_id)
+    if placing.undecided:
+        return _undecided(placing.order_id, headers)
     if placing.order.placed is not None:
         return await _answer(call, order_as_placed(placing.order.placed), 201, headers)
     return _not_placed(placing.saga, headers)
@@ -225,12 +227,16 @@ def _not_placed(saga: Saga, headers: dict[str, str]) -> Response:
     """Undecided, refused, or given up before it was placed."""
     match saga.step:
         case Step.SELLING:
-            content = {"order_id": saga.order_id, "step": saga.step.value}
-            return answer(content, 202, {**headers, "Location": f"/v1/orders/{saga.order_id}"})
+            return _undecided(saga.order_id, headers)
         case Step.REFUSED:
             return problem(why_refused(saga), headers)
         case _:
             return problem(why_closed(saga), headers)
+
+
+def _undecided(order_id: str, headers: dict[str, str]) -> Response:
+    content = {"order_id": order_id, "step": Step.SELLING.value}
+    return answer(content, 202, {**headers, "Location": f"/v1/orders/{order_id}"})
 
 
 def _metrics(call: Call) -> HttpMetrics:

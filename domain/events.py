@@ -58,6 +58,7 @@ EVENTS: Mapping[str, type[Any]] = {
     "UserErased": user.UserErased,
     "EmailReleased": user.EmailReleased,
     "SessionBegun": session.SessionBegun,
+    "AnsweredUndecided": key.AnsweredUndecided,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

@@ -4,7 +4,7 @@ The key is a stream of the log that takes the effect, written in the same commit
 lost nor expire between the two (draft-ietf-httpapi-idempotency-key-header, section 2.6).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domain.refusals import KeyReused
@@ -14,8 +14,11 @@ from domain.refusals import KeyReused
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """`undecided`: a 202 was answered, and stays the key's answer."""
+
     fingerprint: str = ""
     about: str = ""
+    undecided: bool = False
 
 
 UNUSED = Key()
@@ -40,6 +43,13 @@ class Keyed:
     use: KeyUse
 
 
+@dataclass(frozen=True, slots=True)
+class NoteUndecided:
+    """The request with this key is about to be answered by a 202. `stream`: the key's."""
+
+    stream: str
+
+
 # events
 
 
@@ -51,8 +61,22 @@ class KeyUsed:
     about: str
 
 
-def evolve(_key: Key, event: KeyUsed) -> Key:
-    return Key(event.fingerprint, event.about)
+@dataclass(frozen=True, slots=True)
+class AnsweredUndecided:
+    """From now on the key's answer is that 202."""
+
+
+def evolve(key: Key, event: KeyUsed | AnsweredUndecided) -> Key:
+    match event:
+        case KeyUsed(fingerprint, about):
+            return Key(fingerprint, about)
+        case AnsweredUndecided():
+            return replace(key, undecided=True)
+
+
+def decide_undecided(key: Key) -> tuple[AnsweredUndecided, ...]:
+    """Once is enough. A key that nobody used has no answer to keep."""
+    return () if key.undecided or key == UNUSED else (AnsweredUndecided(),)
 
 
 def is_repeat(key: Key, use: KeyUse) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from domain import goods, key, saga, stock, streams
-from domain.service import Category, Rule, States, Written
+from domain.service import Category, Rule, States, Written, recorded_in
 
 CATEGORY = Category(key.UNUSED, key.evolve)
 
@@ -47,3 +47,11 @@ def with_keys(rules: Mapping[type[Any], Rule]) -> Mapping[type[Any], Rule]:
         return (*written, (command.use.stream, key.KeyUsed(command.use.fingerprint, about)))
 
     return {**rules, key.Keyed: Rule(reads, decide)}
+
+
+def _decide_undecided(command: key.NoteUndecided, states: States) -> Written:
+    return recorded_in(command.stream, key.decide_undecided(states[command.stream]))
+
+
+UNDECIDED_RULE = Rule(lambda command: (command.stream,), _decide_undecided)
+"""For a log whose answers can be a 202."""

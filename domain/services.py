@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from domain import cart, goods, keyed, order, saga, saga_acts, saga_decisions, sale, stock, streams
+from domain import cart, goods, key, keyed, order, saga, saga_acts, saga_decisions, sale, stock, streams
 from domain.service import Category, Rule, Service, States, Written, recorded_in
 from domain.user_service import USER
 
@@ -237,6 +237,7 @@ ORDER = Service(
             saga_acts.RetrySaga: Rule(_saga_only, _decides(saga_decisions.decide_retry)),
             saga_acts.CompensateSaga: Rule(_saga_and_order, _decide_compensate, reads_then=_its_cart),
             order.PayOrder: Rule(_saga_and_order, _decide_pay),
+            key.NoteUndecided: keyed.UNDECIDED_RULE,
         }
     ),
 )

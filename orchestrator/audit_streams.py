@@ -21,7 +21,7 @@ EVENTS_OF: Final[Mapping[str, frozenset[type[Any]]]] = {
     "user": frozenset(get_args(user.UserEvent)),
     "email": frozenset(get_args(user.EmailEvent)),
     "session": frozenset(get_args(session.SessionEvent)),
-    "key": frozenset({key.KeyUsed}),
+    "key": frozenset({key.KeyUsed, key.AnsweredUndecided}),
 }
 """Which events belong in streams of which category."""
 

@@ -13,7 +13,7 @@ from typing import Final
 from domain import streams
 from domain.cart import Cart
 from domain.goods import Goods
-from domain.key import UNUSED, Key, Keyed, KeyUse
+from domain.key import UNUSED, Key, Keyed, KeyUse, NoteUndecided
 from domain.order import NONE, Contact, Order, OrderPlaced
 from domain.order import evolve as evolve_order
 from domain.recorded import Cause, Recorded
@@ -26,19 +26,26 @@ from orchestrator.outcomes import Outcomes, is_saga
 MAX_TRIES: Final = 5
 """Starts of one order while its cart keeps changing."""
 
+NOTED: Final = ".undecided"
+"""Ends the id of the command that notes a 202: another one than the order's, in the same key's stream."""
+
 LOOK_INTO_LOG_EVERY_S: Final = 1.0
 """The fallback of a wait that nobody ends: the news was lost, or another process died with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """An order as far as it is decided. `order` is empty until it is placed; `position` is its start's."""
+    """An order as far as it is decided. `order` is empty until it is placed; `position` is its start's.
+
+    `undecided`: whether that is what its customer is told. With a key it stays the answer.
+    """
 
     order_id: str
     saga: Saga
     order: Order
     replayed: bool
     position: int | None
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ class Checkout:
 
         `contact_for`: where the parcel goes, sealed for the order id that it is given.
 
-        Raises the refusals of StartOrder, KeyReused, Busy. A used key gives the order it was used for.
+        Raises the refusals of StartOrder, KeyReused, Busy. A used key gives the order it was used for, and if
+        that was undecided when it was answered first, it is undecided in every later answer.
         """
         for attempt in range(MAX_TRIES):
             order_id = self._terms.new_order_id()
@@ -79,9 +87,10 @@ class Checkout:
                 offers = await self._offers(user_id, fresh=attempt > 0)
                 command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times())
                 done = await self._start(command, use, cause)
-                if not done.written:
-                    return await self._replayed(done, use, wait_s)
-                return await self._await_outcome(order_id, done, waiter, wait_s)
+                if use is not None and not done.written:
+                    return await self._replayed(done, use, cause, wait_s)
+                placing = await self._await_outcome(order_id, done, waiter, wait_s)
+                return await self._answered(placing, use, cause)
             except (CartChanged, IdTaken):
                 continue
             finally:
@@ -105,7 +114,7 @@ class Checkout:
         return now, now + timedelta(seconds=self._terms.sell_deadline_s)
 
     async def _start(self, command: StartOrder, use: KeyUse | None, cause: Cause) -> Done:
-        own = Cause(cause.command_id, cause.caller, command.order_id, cause.at)
+        own = cause._replace(correlation=command.order_id)
         return await self._orders.submit(command if use is None else Keyed(command, use), own)
 
     async def _offers(self, user_id: int, *, fresh: bool) -> tuple[Offer, ...]:
@@ -121,11 +130,25 @@ class Checkout:
         known = await self._goods.read(*wanted) if wanted else {}
         return tuple(_offer(line.goods_id, known[streams.goods(line.goods_id)]) for line in cart.checked())
 
-    async def _replayed(self, done: Done, use: KeyUse | None, wait_s: float) -> Placing:
-        key: Key = UNUSED if use is None else done.states[use.stream]
-        placing = await self.outcome(key.about, wait_s)
+    async def _replayed(self, done: Done, use: KeyUse, cause: Cause, wait_s: float) -> Placing:
+        key: Key = done.states[use.stream]
+        placing = await self.outcome(key.about, 0.0 if key.undecided else wait_s)
         assert placing is not None, f"key {key} names an order that was never started"
-        return placing
+        return (
+            replace(placing, undecided=True) if key.undecided else await self._answered(placing, use, cause)
+        )
+
+    async def _answered(self, placing: Placing, use: KeyUse | None, cause: Cause) -> Placing:
+        """What the customer is told. With a key, "undecided" is recorded before it is said."""
+        undecided = placing.saga.step is Step.SELLING
+        if use is None:
+            return replace(placing, undecided=undecided)
+        if undecided:
+            noted_by = f"{cause.command_id}{NOTED}"
+            own = cause._replace(command_id=noted_by, correlation=placing.order_id)
+            await self._orders.submit(NoteUndecided(use.stream), own)
+        key: Key = self._orders.peek(use.stream) or UNUSED
+        return replace(placing, undecided=undecided or key.undecided)
 
     async def _await_outcome(
         self, order_id: str, done: Done, waiter: asyncio.Future[tuple[Recorded, ...]], wait_s: float

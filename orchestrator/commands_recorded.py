@@ -225,6 +225,7 @@ WAYS_BACK: Final[Mapping[type[Any], Callable[[Group], Any]]] = {
     saga_acts.CompensationOrdered: lambda g: saga_acts.CompensateSaga(g.key, g.cause.at, g.first.reason),
     order.OrderPaid: lambda g: order.PayOrder(g.key, g.first.payment),
     order.RefundDue: lambda g: order.PayOrder(g.key, g.first.payment),
+    key.AnsweredUndecided: lambda g: key.NoteUndecided(g.events[0].originator_id),
     user.UserRegistered: _register,
     user.ProfileChanged: _profile,
     user.PasswordChanged: _password,

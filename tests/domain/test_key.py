@@ -3,7 +3,17 @@
 import pytest
 
 from domain.goods import UNKNOWN, CreateGoods, GoodsCreated
-from domain.key import UNUSED, Key, Keyed, KeyUse, KeyUsed, evolve, is_repeat
+from domain.key import (
+    UNUSED,
+    AnsweredUndecided,
+    Key,
+    Keyed,
+    KeyUse,
+    KeyUsed,
+    NoteUndecided,
+    evolve,
+    is_repeat,
+)
 from domain.keyed import ABOUT
 from domain.refusals import KeyReused, NoSuchGoods
 from domain.saga import StartOrder
@@ -30,6 +40,17 @@ def test_another_request_with_the_key_is_refused() -> None:
 
 def test_the_use_is_remembered_with_what_it_was_about() -> None:
     assert evolve(UNUSED, KeyUsed("print-1", "7")) == Key("print-1", "7")
+
+
+def test_an_undecided_answer_is_noted_once_and_only_for_a_key_that_was_used() -> None:
+    rule = ORDER.rules[NoteUndecided]
+    command = NoteUndecided("key-abc")
+
+    assert rule.reads(command) == ("key-abc",)
+    assert rule.decide(command, {"key-abc": Key("print-1", "7")}) == (("key-abc", AnsweredUndecided()),)
+    assert evolve(Key("print-1", "7"), AnsweredUndecided()) == Key("print-1", "7", undecided=True)
+    assert rule.decide(command, {"key-abc": Key("print-1", "7", undecided=True)}) == ()
+    assert rule.decide(command, {"key-abc": UNUSED}) == ()
 
 
 def decided(command: Keyed, states: States) -> Written:

@@ -118,6 +118,41 @@ async def test_an_order_nobody_answers_is_undecided_when_the_time_is_up(counter:
     assert counter.outcomes._waiters == {}, "nobody is waited for in vain"
 
 
+async def test_an_undecided_answer_is_the_answer_of_its_key_whatever_comes_of_the_order(
+    counter: Counter,
+) -> None:
+    counter.answer = None
+    undecided = await counter.place(wait_s=0.0, use=USE)
+    await counter.desk.handle([SoldReply(undecided.order_id)])
+    repeat = await counter.place(use=USE)
+
+    assert (undecided.undecided, undecided.replayed) == (True, False)
+    assert (repeat.undecided, repeat.replayed) == (True, True)
+    assert repeat.order.status is OrderStatus.TO_PAY
+    assert len(counter.started) == 1
+
+
+async def test_an_order_decided_in_time_is_told_by_its_key_as_it_was_placed(counter: Counter) -> None:
+    placed, repeat = await counter.place(use=USE), await counter.place(use=USE, wait_s=0.0)
+
+    assert (placed.undecided, repeat.undecided) == (False, False)
+    assert repeat.order == placed.order
+
+
+async def test_who_awaits_an_order_of_which_its_key_was_told_less_is_told_the_same(counter: Counter) -> None:
+    """Two requests with one key: the impatient one was answered first, and that answer stays."""
+    counter.answer = None
+    patient = asyncio.create_task(counter.place(use=USE))
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    impatient = await counter.place(use=USE, wait_s=0.0)
+    await counter.desk.handle([SoldReply(counter.started[0])])
+
+    assert impatient.undecided
+    assert (await patient).undecided
+
+
 async def test_an_order_cancelled_while_it_is_awaited_ends_the_wait(counter: Counter) -> None:
     counter.answer = None
     waiting = asyncio.create_task(counter.place())
@@ -326,13 +361,19 @@ async def test_a_key_used_again_gives_the_order_it_was_used_for(counter: Counter
 
 
 async def test_a_key_used_again_waits_for_the_order_it_was_used_for(counter: Counter) -> None:
+    """Its first caller is gone and was answered nothing, so the outcome is still to be told."""
     counter.answer = None
-    await counter.place(use=USE, wait_s=0.01)
+    gone = asyncio.create_task(counter.place(use=USE))
+    async with asyncio.timeout(5):
+        while not counter.started:
+            await asyncio.sleep(0.005)
+    gone.cancel()
     waiting = asyncio.create_task(counter.place(use=USE))
     await asyncio.sleep(0.05)
     await counter.desk.handle([SoldReply(counter.started[0])])
 
-    assert (await waiting).saga.step is Step.AWAITING_PAYMENT
+    placing = await waiting
+    assert (placing.saga.step, placing.undecided) == (Step.AWAITING_PAYMENT, False)
 
 
 async def test_a_key_used_by_many_at_once_starts_one_order(counter: Counter) -> None:

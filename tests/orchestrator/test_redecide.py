@@ -14,10 +14,10 @@ from domain import sale, stock, streams
 from domain.cart import CartLine, PutCartLine, RemoveCartLine, ReplaceCart
 from domain.events import NAMES
 from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
-from domain.key import Keyed, KeyUse
+from domain.key import Keyed, KeyUse, NoteUndecided
 from domain.recorded import Cause, Recorded
 from domain.refusals import Refusal, StockTooLarge
-from domain.saga import NoteResend
+from domain.saga import NoteResend, Offer, StartOrder
 from domain.sale import Line, Rollback, Sell
 from domain.service import Rule, Service
 from domain.services import GOODS, INVENTORY, ORDER, USER
@@ -36,7 +36,7 @@ from orchestrator.audit import walk
 from orchestrator.commands_recorded import NEVER_FIRST, WAYS_BACK, grouped
 from orchestrator.redecide import DecidesTheSame, Difference, Load, Redecider
 from tests.orchestrator.test_audit_histories import GOODS_IDS, MAX_STEPS, steps, take
-from tests.shop_history import SERVICE_OF, START, ShopHistory
+from tests.shop_history import CONTACT, SERVICE_OF, START, ShopHistory
 
 HOUR = timedelta(hours=1)
 
@@ -120,6 +120,11 @@ def orders(shop: ShopHistory) -> None:
     shop.account_closed(9)
     shop.sold("7")
     shop.tell(INVENTORY, Rollback("900"))
+    shop.tell(ORDER, ReplaceCart(10, (CartLine(12, 1, True),)))
+    start = StartOrder("8", 10, (Offer(12, "cup", 5, True),), CONTACT, shop.now, shop.now + HOUR)
+    shop.tell(ORDER, Keyed(start, KeyUse("key-e", "f")), "user-10")
+    shop.tell(ORDER, NoteUndecided("key-e"), "user-10")
+    shop.sold("8")
 
 
 EVERYTHING = everything()

@@ -4,46 +4,61 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import typer
-from typer.core import TyperGroup
 
-MODULES: Final[Mapping[str, str]] = {
-    "up": "cli_site",
-    "serve": "cli_site",
-    "migrate": "cli_site",
-    "dsn": "cli_site",
-    "load": "cli_load",
-    "demo": "cli_load",
-    "user": "cli_users",
-    "replay": "cli_replaying",
-    "audit": "cli_audit",
-    "seal": "cli_seal",
-    "verify": "cli_seal",
-    "projections": "cli_projections",
-    "saga": "cli_saga",
-    "parked": "cli_parked",
-    "keys": "cli_keys",
-    "bench": "cli_bench",
+from adapters.cli_errors import OPERATOR_ERRORS, is_one_of, line_of
+from adapters.cli_places import Place, PlacedCommands
+
+PLACES: Final[Mapping[str, Place]] = {
+    "up": Place(
+        "cli_site",
+        "Run everything in the foreground: PostgreSQL, NATS, the API and every other role.",
+    ),
+    "serve": Place(
+        "cli_serve", "Run roles in this process, on servers that exist (TILLROLL_DSN, TILLROLL_NATS_URL)."
+    ),
+    "migrate": Place(
+        "cli_site",
+        "Make or bring up to date all schemas; with TILLROLL_STAFF_EMAIL and _PASSWORD the staff account"
+        " too.",
+    ),
+    "dsn": Place("cli_serve", "Print the address of the running embedded PostgreSQL, for psql and friends."),
+    "load": Place("cli_load", "Place and pay every order of a retail file on a running server."),
+    "demo": Place(
+        "cli_load", "A whole shop on a fresh data folder: real orders over HTTP, then the audit of the books."
+    ),
+    "user": Place("cli_users", "Accounts, and what a person may ask of the shop."),
+    "replay": Place(
+        "cli_replaying",
+        "What happened, to an order or in any stream; and read models made again from the logs.",
+    ),
+    "audit": Place(
+        "cli_audit",
+        "Do the books balance? Every event and every read-model row is checked; nothing is changed.",
+    ),
+    "seal": Place("cli_seal", "Seal what is not sealed yet, in every log."),
+    "verify": Place(
+        "cli_seal",
+        "Has anyone touched the logs? Every seal, signature and sealed event is checked; nothing is changed.",
+    ),
+    "projections": Place(
+        "cli_projections",
+        "How far is each read model behind its log, and what keeps those that do not move?",
+    ),
+    "saga": Place("cli_saga", "Orders under way: what they wait for, and what to do about it."),
+    "parked": Place(
+        "cli_parked",
+        "Messages that nobody could read or handle, taken off the wire so that the rest flows on.",
+    ),
+    "keys": Place("cli_keys", "Keys of access tokens and of personal data."),
+    "bench": Place("cli_bench", "Measurements on a fresh shop of this machine."),
 }
-"""Where each command is. Only its own module is loaded: all of them together take seconds, and whoever asks
-what happened to an order at night should not wait for a web framework."""
 
 
-class _Commands(TyperGroup):
-    """Loads the module of a command when that is asked for."""
-
-    def list_commands(self, _ctx: Any) -> list[str]:
-        return list(MODULES)
-
-    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in MODULES:
-            return None
-        part = typer.Typer(rich_markup_mode=None)
-        import_module(f"adapters.{MODULES[cmd_name]}").register(part)
-        return typer.main.get_group(part).commands[cmd_name]
+class _Commands(PlacedCommands):
+    places: ClassVar = PLACES
 
 
 app = typer.Typer(
@@ -81,10 +96,8 @@ def main() -> None:
 
 
 def _end_if_told(error: Exception) -> None:
-    """Knowing every error means loading what raises them, so they are asked about when there is one."""
-    errors = import_module("adapters.cli_errors")
-    if isinstance(error, errors.OPERATOR_ERRORS):
-        sys.stderr.write(f"tillroll: {errors.line_of(error)}\n")
+    if is_one_of(error, OPERATOR_ERRORS):
+        sys.stderr.write(f"tillroll: {line_of(error)}\n")
         sys.exit(1)
 
 

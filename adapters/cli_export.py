@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from adapters.cli_options import settings_with
 from adapters.cli_reading import (
     BadArgument,
     DataOption,
@@ -18,7 +19,6 @@ from adapters.cli_reading import (
     console,
     print_json,
     progress_bars,
-    settings_with,
     table_for,
     told_in_one_line,
 )
@@ -26,8 +26,8 @@ from adapters.export_files import CannotExport, Writer, targets
 from adapters.export_jsonl import JsonLines
 from adapters.export_personal import KeysUnreadable, Unsealing, without_personal
 from adapters.export_run import Exported, Fit, Wanted, export
+from adapters.key_errors import KeyFileError
 from adapters.log_moments import LOGS, NoSuchMoment, parse_until
-from adapters.paseto_key import KeyFileError
 from adapters.pii_key_file import pii_key_path, read_pii_keys
 from adapters.sealing import CannotUnseal, Wrapping
 

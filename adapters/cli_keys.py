@@ -11,10 +11,11 @@ import typer
 from rich import box
 from rich.table import Table
 
-from adapters.cli_reading import DataOption, JsonOption, console, settings_with
-from adapters.embedded_servers import read_running
+from adapters.cli_options import settings_with
+from adapters.cli_reading import DataOption, JsonOption, console
+from adapters.data_folder import read_running
 from adapters.ids import utc_now
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.pii_key_file import pii_key_path, read_pii_keys
 from adapters.pii_rotation import rotate as rotate_wrapping
 from adapters.sealing import wrapping_name

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from adapters.audit_run import audit, verdict_line
-from adapters.cli_reading import settings_with
-from adapters.cli_site import Data, greet
-from adapters.embedded_servers import NotRunning, read_running
+from adapters.cli_options import Data, settings_with
+from adapters.cli_site import greet
+from adapters.data_folder import NotRunning, read_running
+from adapters.grounds import CannotStart
 from adapters.retail_file import read_retail, slice_path
 from adapters.retail_load import CONCURRENCY, LoadSettings, load
 from adapters.retail_plan import RetailPlan, first_orders
@@ -24,7 +25,6 @@ from adapters.retail_summary import summary
 from adapters.settings import SERVICES, Settings, load_settings
 from adapters.site import Site, fresh_site
 from adapters.staff_account import known_staff
-from adapters.wiring import CannotStart
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 

@@ -4,8 +4,9 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,22 +14,11 @@ import msgspec
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from adapters.audit_run import CannotAudit
-from adapters.embedded_servers import NotRunning, read_running
-from adapters.log_moments import NoSuchMoment
-from adapters.postgres_log_reader import LogUnreadable
-from adapters.read_sets import CannotRebuild
-from adapters.settings import SERVICES, SettingError, Settings, load_settings
+from adapters.cli_errors import COULD_NOT, is_one_of
+from adapters.data_folder import NotRunning, read_running
+from adapters.settings import SERVICES, load_settings
 
 COULD_NOT_RUN: Final = 2
 PIPE_WIDTH: Final = 100_000
@@ -53,35 +43,19 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= MAX_NUMBER
 
 
-COULD_NOT: Final = (
-    BadArgument,
-    CannotAudit,
-    CannotRebuild,
-    LogUnreadable,
-    NoSuchMoment,
-    NotRunning,
-    SettingError,
-)
-
-
 @contextmanager
 def told_in_one_line(*own: type[Exception]) -> Iterator[None]:
     """Ends the command with exit code 2 and one line on stderr when it could not run.
 
     `own`: what else keeps this command from running; its text is one line as well.
     """
-    could_not: tuple[type[Exception], ...] = (*COULD_NOT, *own)
     try:
         yield
-    except could_not as error:
+    except Exception as error:
+        if not isinstance(error, own) and not is_one_of(error, COULD_NOT):
+            raise
         typer.echo(f"tillroll: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None
-
-
-def settings_with(data: Path | None) -> Settings:
-    """As they are set, with the data folder that was named. Raises SettingError."""
-    settings = load_settings()
-    return settings if data is None else settings.model_copy(update={"data": data})
 
 
 def moment_of(option: str, text: str | None) -> datetime | None:
@@ -132,25 +106,12 @@ def print_json(value: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def heard_by(bars: Progress) -> Callable[[str, int, int], None]:
-    """Hears what is being done, how far that is, and where it ends: a bar for each thing."""
-    tasks: dict[str, TaskID] = {}
-
-    def hear(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    return hear
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing on stderr, where a person looks; nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty()) as bars:
-        yield heard_by(bars)
+def progress_bars() -> AbstractContextManager[Callable[[str, int, int], None]]:
+    """A bar for each thing on stderr, where a person looks; nothing otherwise. Hears what, how far and where
+    it ends. Bars are loaded by what takes long enough to show them."""
+    bars: AbstractContextManager[Callable[[str, int, int], None]]
+    bars = import_module("adapters.cli_progress").progress_bars()
+    return bars
 
 
 def table_for(out: Console) -> Table:

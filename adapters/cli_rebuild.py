@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from adapters.cli_progress import heard_by
 from adapters.cli_reading import (
     BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
-    heard_by,
     print_json,
     table_for,
     told_in_one_line,

@@ -1,15 +1,16 @@
-"""`tillroll replay`: what happened to an order, to goods, or to a user's orders."""
+"""`tillroll replay order`: what happened to an order, to goods, or to a user's orders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import msgspec
 import typer
 
-from adapters import cli_refunds, cli_stream
+from adapters.cli_options import settings_with
 from adapters.cli_reading import (
     DataOption,
     JsonOption,
@@ -17,14 +18,13 @@ from adapters.cli_reading import (
     console,
     moment_of,
     print_json,
-    settings_with,
     told_in_one_line,
 )
 from adapters.cli_story import not_found, show_story, show_user
 from adapters.cli_story_goods import show_ledger
 from adapters.ids import utc_now
-from adapters.order_story import Ask, read_story, timeline_of
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
+from adapters.order_story import Ask, read_story
 from adapters.settings import load_settings
 from adapters.story_find import (
     Asked,
@@ -33,13 +33,9 @@ from adapters.story_find import (
     orders_of_trade,
     orders_of_user,
     parse,
-    user_of_email,
 )
-from adapters.story_html import write_page
 from adapters.story_ledger import read_ledger
 from adapters.story_words import money
-
-__all__ = ["app", "timeline_of"]
 
 COULD_NOT_RUN: Final = 2
 DEFAULT_LIMIT: Final = 50
@@ -55,12 +51,10 @@ AtOption = typer.Option(None, "--at", metavar="TIME", help="As of then: 2026-11-
 HtmlOption = typer.Option(None, "--html", metavar="FILE", help="Write an order's story as one page.")
 LimitOption = typer.Option(DEFAULT_LIMIT, "--limit", metavar="N", min=1, help="At most so many lines.")
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="What happened, to an order or in any stream; and read models made again from the logs.",
-)
-cli_stream.register(app)
-cli_refunds.register(app)
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command("order")(replay_order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,6 @@ class _How:
     data: Path | None
 
 
-@app.command("order")
 def replay_order(
     wanted: Id,
     at: str | None = AtOption,
@@ -130,7 +123,7 @@ def _order(key: str, how: _How) -> None:
     if story is None:
         not_found(f"there is no order {key}{_then(how)}")
     if how.html is not None:
-        write_page(how.html, story, how.currency, ask.now)
+        import_module("adapters.story_html").write_page(how.html, story, how.currency, ask.now)
         typer.echo(f"{how.html} written", err=True)
     if how.as_json:
         print_json({**msgspec.to_builtins(story), "currency": how.currency})
@@ -161,7 +154,8 @@ def _user(user_id: int, name: str, how: _How) -> None:
 
 def _email(address: str, how: _How) -> None:
     try:
-        user_id = user_of_email(how.dsns, settings_with(how.data), address)
+        people = import_module("adapters.story_email")
+        user_id = people.user_of_email(how.dsns, settings_with(how.data), address)
     except KeyFileError as error:
         _could_not(f"an address is found with the key for personal data: {error}")
     if not user_id:

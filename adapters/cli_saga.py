@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from adapters.cli_options import settings_with
 from adapters.cli_reading import (
     MAX_NUMBER,
     By,
@@ -19,10 +20,9 @@ from adapters.cli_reading import (
     is_number,
     login_name,
     print_json,
-    settings_with,
     table_for,
 )
-from adapters.embedded_servers import read_running
+from adapters.data_folder import read_running
 from adapters.ids import utc_now
 from adapters.saga_desk import (
     Act,

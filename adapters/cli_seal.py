@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from adapters.cli_options import settings_with
 from adapters.cli_reading import (
     BadArgument,
     DataOption,
@@ -19,12 +20,11 @@ from adapters.cli_reading import (
     console,
     print_json,
     progress_bars,
-    settings_with,
     table_for,
     told_in_one_line,
 )
 from adapters.ids import utc_now
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import SealedLog

@@ -1,40 +1,23 @@
-"""`tillroll up`, `serve`, `migrate` and `dsn`: running Tillroll."""
+"""`tillroll up` and `migrate`: running Tillroll."""
 
 import asyncio
 import signal
-import socket
 import sys
 import threading
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Final
 
 import typer
-import uvloop
 from rich.console import Console
 
-from adapters.cli_reading import settings_with
-from adapters.embedded_servers import read_running
-from adapters.http_server import bound_socket
+from adapters.cli_options import DEFAULT_PORT, Data, Host, Port, settings_with
 from adapters.postgres_migrate import migrate
-from adapters.roles import API, ROLES, run_roles
 from adapters.settings import Settings, load_settings
 from adapters.site import Site
 from adapters.staff_account import ensure_staff
-from adapters.wiring import CannotStart
-
-DEFAULT_PORT: Final = 8000
-
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
-Data = Annotated[Path | None, typer.Option(help="Data folder; TILLROLL_DATA or ./data when left out.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command()(up)
-    app.command()(serve)
     app.command("migrate")(migrate_command)
-    app.command()(dsn)
 
 
 def up(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, data: Data = None) -> None:
@@ -85,27 +68,6 @@ def greet(console: Console, site: Site, settings: Settings) -> None:
     )
 
 
-def serve(
-    roles: Annotated[list[str], typer.Argument(metavar="ROLE...", help=", ".join(ROLES))],
-    host: Host = "127.0.0.1",
-    port: Port = DEFAULT_PORT,
-) -> None:
-    """Run roles in this process, on servers that exist (TILLROLL_DSN, TILLROLL_NATS_URL)."""
-    unknown = [role for role in roles if role not in ROLES]
-    if unknown:
-        raise CannotStart(f"unknown role {unknown[0]!r}; there are: {', '.join(ROLES)}")
-    settings = load_settings()
-    sock = _listening(host, port) if API in roles else None
-    uvloop.run(run_roles(settings, roles, sock))
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return bound_socket(host, port)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-
-
 def migrate_command() -> None:
     """Make or bring up to date all schemas; with TILLROLL_STAFF_EMAIL and _PASSWORD the staff account too."""
     settings = load_settings()
@@ -113,16 +75,3 @@ def migrate_command() -> None:
     if settings.staff_email and settings.staff_password:
         asyncio.run(ensure_staff(settings))
     sys.stdout.write("All schemas are up to date.\n")
-
-
-def dsn(
-    data: Data = None,
-    nats: Annotated[bool, typer.Option("--nats", help="The broker's address instead.")] = False,
-) -> None:
-    """Print the address of the running embedded PostgreSQL, for psql and friends."""
-    running = read_running(settings_with(data).data)
-    address = running.nats_url if nats else running.dsn
-    if address is None:
-        raise CannotStart("this server was not started here; its address is in the settings")
-    with suppress(BrokenPipeError):
-        sys.stdout.write(address + "\n")

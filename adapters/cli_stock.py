@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,6 @@ from adapters.cli_reading import (
     told_in_one_line,
 )
 from adapters.stock_columns import StockColumns
-from adapters.stock_plot import draw
 from adapters.stock_reading import StockStory, read_goods, read_stock
 from domain.goods import UNKNOWN
 from orchestrator.stock_story import ADJUSTED, RETURNED, SET, SOLD, LedgerLine
@@ -84,7 +84,7 @@ def show_stock(dsns: Mapping[str, str], goods_id: int, ask: StockAsk) -> None:
         _not_found(dsns, goods_id, ask.at)
         return
     if ask.plot:
-        _write(ask.plot, draw(goods_id, story, columns))
+        _write(ask.plot, import_module("adapters.stock_plot").draw(goods_id, story, columns))
     if ask.as_json:
         print_json(_plain(goods_id, story))
     else:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from adapters.cli_reading import By, login_name, settings_with
-from adapters.cli_site import Data
-from adapters.embedded_servers import read_running
+from adapters.cli_options import Data, settings_with
+from adapters.cli_reading import By, login_name
+from adapters.data_folder import read_running
+from adapters.grounds import CannotStart
 from adapters.saga_desk import caller_named
 from adapters.settings import SERVICES, Settings
 from adapters.staff_account import register as register_user
@@ -20,7 +21,6 @@ from adapters.user_requests import Erased
 from adapters.user_requests import erase as erase_user
 from adapters.user_requests import export as export_user
 from adapters.user_requests import log_out as log_out_user
-from adapters.wiring import CannotStart
 from domain.refusals import Busy, EmailTaken, NoSuchUser
 from domain.user import Role
 

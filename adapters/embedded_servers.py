@@ -10,14 +10,17 @@ import logging
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from threading import RLock
 from typing import Self
 
+from adapters.data_folder import NotRunning, Running, read_running, running_file
 from adapters.embedded_nats import EmbeddedNats
 from adapters.embedded_postgres import EmbeddedPostgres
 from adapters.server_account import EmbeddedServerError, our_account
+
+__all__ = ["DataFolderInUse", "EmbeddedServers", "NotRunning", "Running", "read_running"]
 
 # Readers of running.json take the lock for an instant, and a killed process frees it a little late.
 LOCK_PATIENCE_S = 1.0
@@ -28,20 +31,6 @@ _log = logging.getLogger(__name__)
 
 class DataFolderInUse(EmbeddedServerError):
     """Another process runs servers in this data folder."""
-
-
-class NotRunning(Exception):
-    """No process runs servers in this data folder."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """What the process that runs the servers of a data folder tells others. None: not started there."""
-
-    pid: int
-    dsn: str | None
-    nats_url: str | None
-    notes: dict[str, str]
 
 
 class EmbeddedServers:
@@ -94,7 +83,7 @@ class EmbeddedServers:
         with self._turn:
             self._lock = _take_lock(self.data)
             try:
-                _running_file(self.data).unlink(missing_ok=True)
+                running_file(self.data).unlink(missing_ok=True)
                 self._start_together()
                 self._publish()
             except BaseException:
@@ -108,7 +97,7 @@ class EmbeddedServers:
                 return
             self.nats.stop()
             self.postgres.stop()
-            _running_file(self.data).unlink(missing_ok=True)
+            running_file(self.data).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -153,30 +142,7 @@ class EmbeddedServers:
 
     def _publish(self) -> None:
         running = Running(os.getpid(), self.dsn, self.nats_url, self._notes)
-        our_account().write_file(_running_file(self.data), json.dumps(asdict(running), indent=1))
-
-
-def read_running(data: Path) -> Running:
-    """What the process that runs the servers of this folder says about itself.
-
-    Raises:
-        NotRunning: no process does, or it is only just starting.
-    """
-    try:
-        text = _running_file(data).read_text(encoding="utf-8")
-        if not _is_locked(data):
-            raise NotRunning(
-                f"no Tillroll runs on the data folder {data.resolve()} (its last run was killed)"
-            )
-    except FileNotFoundError:
-        raise NotRunning(f"no Tillroll runs on the data folder {data.resolve()}") from None
-    except OSError as error:
-        raise NotRunning(f"cannot look into the data folder {data.resolve()}: {error.strerror}") from error
-    return Running(**json.loads(text))
-
-
-def _running_file(data: Path) -> Path:
-    return data / "running.json"
+        our_account().write_file(running_file(self.data), json.dumps(asdict(running), indent=1))
 
 
 def _revived(name: str, server: EmbeddedPostgres | EmbeddedNats) -> bool:
@@ -212,15 +178,4 @@ def _locked_in_time(lock: int) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         time.sleep(LOCK_POLL_S)
-    return False
-
-
-def _is_locked(data: Path) -> bool:
-    lock = os.open(data / "lock", os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
     return False

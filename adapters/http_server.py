@@ -12,6 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adapters.http_edge import API_HEADERS
 from adapters.http_errors import Malformed, problem
+from adapters.listening import bound_socket
+
+__all__ = ["PartServer", "bound_socket", "serve_http"]
 
 GRACE_S: Final = 5
 """Seconds for requests under way when the server stops."""
@@ -71,19 +74,3 @@ def _as_seen(network: str) -> Iterator[str]:
     yield str(parsed)
     if isinstance(parsed, IPv4Network):
         yield f"::ffff:{parsed.network_address}/{96 + parsed.prefixlen}"
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Raises OSError when the address cannot be had.
-
-    The protocol is named because asyncio turns Nagle's algorithm off only where it is.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock

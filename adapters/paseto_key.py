@@ -12,10 +12,6 @@ from pyseto.key_interface import KeyInterface
 KEY_BYTES = 32
 
 
-class KeyFileError(Exception):
-    """The key file is missing or not usable; the message says which file, and why."""
-
-
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """`key_id`: the PASERK id of the public half, which stands in the footer of every token.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters import private_file
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.sealing import derived, new_key
 from adapters.settings import Settings
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from adapters import private_file
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.pii_key_file import PiiKeys, read_pii_keys, write_pii_keys
 from adapters.sealing import Wrapping, new_key, wrapping_name
 from domain import streams

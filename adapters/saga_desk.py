@@ -13,11 +13,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from adapters.ids import new_command_id, utc_now
+from adapters.ledger_codec import CODEC
 from adapters.postgres_due import SCHEMA
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_queries import statement_for
 from adapters.saga_rows import Item, SagaFilter, read_saga_events, saga_row
-from adapters.wiring import CODEC
 from domain import saga
 from domain.limits import MAX_REASON_CHARS
 from domain.recorded import Cause

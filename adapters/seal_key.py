@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from adapters import private_file
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.settings import Settings
 
 KEY_ID_DIGITS: Final = 16

@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters.embedded_servers import EmbeddedServers
-from adapters.http_server import bound_socket
+from adapters.grounds import CannotStart
+from adapters.listening import bound_socket
 from adapters.postgres_migrate import migrate
 from adapters.role_process import RoleProcess
 from adapters.server_account import EmbeddedServerError
 from adapters.settings import SERVICES, Settings, child_environment, only_embedded
 from adapters.staff_account import StaffAccount, ensure_staff
-from adapters.wiring import CannotStart
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
+from adapters.grounds import CannotStart
 from adapters.ids import SequenceIds
 from adapters.settings import Settings
 from adapters.staff_files import EMAIL_FILE, PASSWORD_FILE, remember, remembered
 from adapters.user_desk import Registration
-from adapters.wiring import CannotStart
 from adapters.wiring_users import open_ledger, open_people
 from domain.refusals import EmailTaken
 from domain.services import USER

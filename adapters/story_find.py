@@ -7,10 +7,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final
 
-from adapters import user_email
 from adapters.cli_reading import MAX_NUMBER, BadArgument, is_number
-from adapters.pii_key_file import pii_key_path, read_pii_keys
-from adapters.settings import Settings
 from adapters.story_reader import StoryReader
 from domain import cart, order, saga, streams
 from domain.order import RefundDue
@@ -120,16 +117,6 @@ def _owed(recorded: Recorded, users: Mapping[str, int]) -> RefundOwed:
     return RefundOwed(
         order_id, user_id, paid.amount, paid.trade_id, paid.pay_type, paid.at, recorded.position
     )
-
-
-def user_of_email(dsns: Mapping[str, str], settings: Settings, email: str) -> int:
-    """0 when nobody has this address now. Raises KeyFileError without the key that names addresses."""
-    key = read_pii_keys(pii_key_path(settings)).email
-    name = streams.email(user_email.digest(email, key))
-    user_id = 0
-    for recorded in StoryReader(dsns["user"], "user").read_stream(name):
-        user_id = getattr(recorded.event, "user_id", 0)
-    return user_id
 
 
 def orders_of_user(dsns: Mapping[str, str], user_id: int, limit: int) -> UserOrders | None:

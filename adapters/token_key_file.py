@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from adapters import private_file
-from adapters.paseto_key import KeyFileError, SigningKey, generate, parse_key
+from adapters.key_errors import KeyFileError
+from adapters.paseto_key import SigningKey, generate, parse_key
 from adapters.settings import Settings
 from adapters.token_ring import EVER, KeyRing
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from adapters.paseto_key import KeyFileError, generate
+from adapters.key_errors import KeyFileError
+from adapters.paseto_key import generate
 from adapters.token_key_file import read_ring, stamp, write_ring
 from adapters.token_ring import MAX_KEYS, KeyRing, RingKey
 

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from adapters.grounds import dsn_for
 from adapters.postgres_queries import Queries, read_pool
 from adapters.settings import Settings
-from adapters.wiring import dsn_for
 from adapters.wiring_users import People, eraser_of, open_ledger, open_people
 from domain.refusals import NoSuchUser
 from domain.services import ORDER, USER

@@ -7,33 +7,30 @@ again. Nothing is lost with it.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from nats.aio.client import Client
 
-from adapters.event_codec import decode, encode
+from adapters.grounds import CannotStart, Grounds
 from adapters.ids import OrderIds, utc_now
+from adapters.ledger_codec import CODEC
 from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
-from adapters.paseto_key import KeyFileError
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_due import PostgresDue
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_parked import PostgresParkingLot
 from adapters.postgres_projector import Projector
-from adapters.seal_key import seal_keys
-from adapters.sealer import Sealer
 from adapters.settings import Settings
 from adapters.wire_codec import decode_commands, decode_replies
 from adapters.wire_metrics import WireMetrics
 from domain.service import Service
-from domain.services import GOODS, INVENTORY, ORDER, SERVICES
+from domain.services import GOODS, INVENTORY, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.intake import Handler, Intake
 from orchestrator.inventory_worker import COMMAND_OUTCOMES, InventoryWorker
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import REPLY_OUTCOMES, ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
@@ -45,41 +42,20 @@ CONNECT_EVERY_S: Final = 0.5
 CONNECT_FOR_S: Final = 60.0
 """How long a starting role waits for the broker before it gives up."""
 
-CODEC: Final = Codec(encode, decode)
-
 DECODE: Final = {"inventory": decode_commands, "orchestrator": decode_replies}
 """Each role reads what it is meant to be told, and nothing else."""
 
 
-class CannotStart(Exception):
-    """A role lacks something it needs; the message is one line that says what."""
-
-
-def dsn_for(settings: Settings, service: Any) -> str:
-    """`service`: of adapters.settings. Raises CannotStart."""
-    dsn = settings.dsn(service)
-    if dsn is None:
-        raise CannotStart(f"no database for {service}: set TILLROLL_DSN, or run `tillroll up`")
-    return dsn
-
-
 @dataclass(slots=True)
-class Plant:
-    """What the roles of one process share, opened on demand and closed together."""
+class Plant(Grounds):
+    """What the roles of one process that need the broker share, opened on demand and closed together."""
 
-    settings: Settings
-    stack: AsyncExitStack
     broker: Client
     wire: NatsWire
     outcomes: Outcomes
     sender: Sender
     numbers: WireMetrics = field(default_factory=WireMetrics)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
-    tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def dsn(self, service: Any) -> str:
-        return dsn_for(self.settings, service)
 
     def ledger(self, service: Service) -> Ledger:
         """The one ledger of this process over that service's log."""
@@ -164,19 +140,3 @@ def add_orchestrator(plant: Plant) -> None:
     plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
     plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
     plant.tasks.append(watchdog.run())
-
-
-def add_sealer(plant: Plant) -> None:
-    """Raises CannotStart for a key that cannot be read."""
-    try:
-        keys = seal_keys(plant.settings)
-        assert keys.key_id
-    except KeyFileError as error:
-        raise CannotStart(str(error)) from error
-    logs = {service.log: plant.dsn(service.log) for service in SERVICES}
-    plant.tasks.append(Sealer(logs, keys, plant.settings.data, utc_now).run())
-
-
-def add_projector(plant: Plant) -> None:
-    logs = {service.log: plant.dsn(service.log) for service in SERVICES}
-    plant.project(Projector(logs, plant.dsn("read")))

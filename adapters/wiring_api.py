@@ -12,7 +12,6 @@ import psycopg
 from eventsourcing.persistence import Notification, PersistenceError
 from psycopg_pool import AsyncConnectionPool
 
-from adapters.cli_replay import timeline_of
 from adapters.event_codec import decode
 from adapters.http_app import create_app
 from adapters.http_fast_lane import FastLane
@@ -22,6 +21,7 @@ from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
 from adapters.nats_client import NATS_ERRORS, text_of
 from adapters.open_orders import OpenOrders
+from adapters.order_story import timeline_of
 from adapters.paseto_tokens import Tokens
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_log import LogDatastore

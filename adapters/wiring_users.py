@@ -11,8 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.argon2_passwords import Passwords
 from adapters.erasure import Eraser, EraserParts
+from adapters.grounds import dsn_for
 from adapters.ids import new_command_id, utc_now
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
+from adapters.ledger_codec import CODEC
 from adapters.paseto_tokens import Tokens
 from adapters.password_blocklist import refused_passwords
 from adapters.personal_data import PersonalData
@@ -28,7 +30,6 @@ from adapters.staff_files import forget_staff
 from adapters.user_desk import DeskTerms, UserDesk
 from adapters.user_passwords import PasswordCheck
 from adapters.user_sessions import SessionParts, Sessions
-from adapters.wiring import CODEC, dsn_for
 from domain import streams
 from domain.service import Service
 from domain.services import ORDER, USER

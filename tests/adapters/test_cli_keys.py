@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from adapters import cli_keys, token_rotation
 from adapters.cli import main
-from adapters.paseto_key import KeyFileError, generate
+from adapters.key_errors import KeyFileError
+from adapters.paseto_key import generate
 from adapters.paseto_tokens import TokenRefused, Tokens
 from adapters.pii_key_file import pii_keys
 from adapters.postgres_migrate import migrate_log

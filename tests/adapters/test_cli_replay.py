@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from adapters import cli_audit, cli_replay
+from adapters import cli_audit, cli_replaying
 from adapters.order_story import read_story, timeline_of
 from domain.cart import CartLine, ReplaceCart
 from domain.services import INVENTORY, ORDER, USER
@@ -56,7 +56,7 @@ def dsns(shop: ShopHistory, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 def tillroll(*words: str) -> Result:
     app = typer.Typer()
     cli_audit.register(app)
-    app.add_typer(cli_replay.app, name="replay")
+    cli_replaying.register(app)
     return CliRunner().invoke(app, list(words))
 
 

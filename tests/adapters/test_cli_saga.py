@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from adapters import cli_replay, cli_saga
+from adapters import cli_replaying, cli_saga
 from adapters.cli import main
 from adapters.ids import utc_now
 from adapters.postgres_due import SCHEMA, PostgresDue
@@ -21,7 +21,7 @@ from adapters.postgres_migrate import migrate
 from adapters.postgres_projection import PostgresProjection
 from adapters.saga_desk import CannotAct, possible_acts
 from adapters.settings import load_settings
-from adapters.wiring import CODEC
+from adapters.ledger_codec import CODEC
 from domain.saga import MOVES, Resent, Step
 from domain.saga_acts import CompensationOrdered
 from domain.sale import Rollback, Sell
@@ -79,7 +79,7 @@ def project(dsn: str) -> None:
 def tillroll(*words: str) -> Result:
     app = typer.Typer()
     app.add_typer(cli_saga.app, name="saga")
-    app.add_typer(cli_replay.app, name="replay")
+    cli_replaying.register(app)
     return CliRunner().invoke(app, list(words))
 
 

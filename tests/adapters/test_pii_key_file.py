@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.pii_key_file import PiiKeys, pii_keys, read_pii_keys, write_pii_keys
 from adapters.settings import Settings
 

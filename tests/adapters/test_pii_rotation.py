@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from adapters import pii_rotation
-from adapters.paseto_key import KeyFileError
+from adapters.key_errors import KeyFileError
 from adapters.personal_data import PersonalData, WrappedTooLate
 from adapters.pii_key_file import PiiKeys, read_pii_keys, write_pii_keys
 from adapters.pii_rotation import add_wrapping_key, drop_old_keys, rotate, wrap_anew

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from adapters import token_key_file
-from adapters.paseto_key import KeyFileError, SigningKey, generate
+from adapters.key_errors import KeyFileError
+from adapters.paseto_key import SigningKey, generate
 from adapters.paseto_tokens import TokenRefused, Tokens
 from adapters.settings import Settings
 from adapters.token_key_file import WatchedRing, parse_ring, read_ring, stamp, token_key, written_ring

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -20,6 +20,7 @@ from adapters.cli_errors import COULD_NOT, is_one_of
 from adapters.data_folder import NotRunning, read_running
 from adapters.settings import SERVICES, load_settings
 
+NOT_FOUND: Final = 1
 COULD_NOT_RUN: Final = 2
 PIPE_WIDTH: Final = 100_000
 """Columns where no person looks: nothing is cut or wrapped there."""
@@ -56,6 +57,12 @@ def told_in_one_line(*own: type[Exception]) -> Iterator[None]:
             raise
         typer.echo(f"tillroll: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from None
+
+
+def not_found(what: str) -> NoReturn:
+    """Ends the command with exit code 1 and one line on stderr."""
+    typer.echo(f"tillroll: {what}", err=True)
+    raise typer.Exit(NOT_FOUND)
 
 
 def moment_of(option: str, text: str | None) -> datetime | None:

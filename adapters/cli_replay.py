@@ -5,23 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from adapters.cli_options import settings_with
 from adapters.cli_reading import (
+    BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
     moment_of,
+    not_found,
     print_json,
     told_in_one_line,
 )
-from adapters.cli_story import not_found, show_story, show_user
-from adapters.cli_story_goods import show_ledger
+from adapters.cli_stock import MAX_LINES, StockAsk, show_stock
+from adapters.cli_story import show_story, show_user
 from adapters.ids import utc_now
 from adapters.key_errors import KeyFileError
 from adapters.order_story import Ask, read_story
@@ -34,10 +36,8 @@ from adapters.story_find import (
     orders_of_user,
     parse,
 )
-from adapters.story_ledger import read_ledger
 from adapters.story_words import money
 
-COULD_NOT_RUN: Final = 2
 DEFAULT_LIMIT: Final = 50
 
 Id = Annotated[
@@ -133,16 +133,13 @@ def _order(key: str, how: _How) -> None:
 
 def _goods(key: str, how: _How) -> None:
     _no_page(how, "goods", f"`tillroll replay stock {key} --plot FILE.svg` draws them")
-    ledger = read_ledger(how.dsns, int(key), how.at)
-    if ledger is None:
-        not_found(f"goods {key} have no stock{_then(how)}")
-    show_ledger(ledger, how.limit, as_json=how.as_json)
+    show_stock(how.dsns, int(key), StockAsk(how.at, min(how.limit, MAX_LINES), as_json=how.as_json))
 
 
 def _user(user_id: int, name: str, how: _How) -> None:
     _no_page(how, "a user", "name one of their orders")
     if how.at is not None:
-        _could_not("--at tells of an order or of goods as of then, not of a user's list")
+        raise BadArgument("--at tells of an order or of goods as of then, not of a user's list")
     found = orders_of_user(how.dsns, user_id, how.limit)
     if found is None:
         not_found(f"there is no {name}")
@@ -157,7 +154,7 @@ def _email(address: str, how: _How) -> None:
         people = import_module("adapters.story_email")
         user_id = people.user_of_email(how.dsns, settings_with(how.data), address)
     except KeyFileError as error:
-        _could_not(f"an address is found with the key for personal data: {error}")
+        raise BadArgument(f"an address is found with the key for personal data: {error}") from error
     if not user_id:
         not_found("nobody has this address")
     _user(user_id, f"user {user_id}", how)
@@ -169,7 +166,7 @@ def _trade(trade_id: str, how: _How) -> None:
         not_found(f"no payment came with trade {trade_id}")
     several = f"trade {trade_id} stands at {len(orders)} orders: {', '.join(orders)}"
     if len(orders) > 1 and (how.as_json or how.html is not None):
-        _could_not(f"{several}; --json and --html tell of one: name it")
+        raise BadArgument(f"{several}; --json and --html tell of one: name it")
     if len(orders) > 1:
         typer.echo(f"tillroll: {several}", err=True)
     for order_id in orders[: how.limit]:
@@ -178,13 +175,8 @@ def _trade(trade_id: str, how: _How) -> None:
 
 def _no_page(how: _How, of: str, instead: str) -> None:
     if how.html is not None:
-        _could_not(f"--html writes the story of an order, not of {of}; {instead}")
+        raise BadArgument(f"--html writes the story of an order, not of {of}; {instead}")
 
 
 def _then(how: _How) -> str:
     return "" if how.at is None else f" at {how.at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _could_not(why: str) -> NoReturn:
-    typer.echo(f"tillroll: {why}", err=True)
-    raise typer.Exit(COULD_NOT_RUN)

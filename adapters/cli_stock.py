@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -22,20 +22,22 @@ from adapters.cli_reading import (
     console,
     is_number,
     moment_of,
+    not_found,
     print_json,
     table_for,
     told_in_one_line,
 )
 from adapters.stock_columns import StockColumns
 from adapters.stock_reading import StockStory, read_goods, read_stock
+from adapters.story_words import clock, harmless
 from domain.goods import UNKNOWN
 from orchestrator.stock_story import ADJUSTED, RETURNED, SET, SOLD, LedgerLine
 
-NOT_FOUND: Final = 1
 SHOWN_LINES: Final = 50
 MAX_LINES: Final = 1_000_000
 """More than that nobody asks of a table; `tillroll replay export` writes whole logs into files."""
 
+BY_HAND: Final = {SET: "set it", ADJUSTED: "adjusted it", SOLD: "sold it", RETURNED: "took it back"}
 KIND_STYLES: Final = {SET: "cyan", ADJUSTED: "magenta", SOLD: "default", RETURNED: "green"}
 
 
@@ -81,8 +83,7 @@ def show_stock(dsns: Mapping[str, str], goods_id: int, ask: StockAsk) -> None:
     hear: Callable[[LedgerLine], None] = columns.hear if ask.plot else lambda _line: None
     story = read_stock(dsns, goods_id, at=ask.at, limit=ask.limit, hear=hear)
     if story is None:
-        _not_found(dsns, goods_id, ask.at)
-        return
+        _no_stock(dsns, goods_id, ask.at)
     if ask.plot:
         _write(ask.plot, import_module("adapters.stock_plot").draw(goods_id, story, columns))
     if ask.as_json:
@@ -115,16 +116,15 @@ def _write(path: Path, picture: str) -> None:
         raise BadArgument(f"--plot {str(path)!r} cannot be written: {error.strerror}") from error
 
 
-def _not_found(dsns: Mapping[str, str], goods_id: int, at: datetime | None) -> None:
-    then = f" by {_time(at)} UTC" if at else ""
+def _no_stock(dsns: Mapping[str, str], goods_id: int, at: datetime | None) -> NoReturn:
+    then = f" by {clock(at)} UTC" if at else ""
     known = read_goods(dsns, goods_id, at) != UNKNOWN
     what = (
         f"goods {goods_id} had no stock set{then}"
         if known
         else f"there is no stock of goods {goods_id}{then}"
     )
-    typer.echo(f"tillroll: {what}", err=True)
-    raise typer.Exit(NOT_FOUND)
+    not_found(what)
 
 
 # what is printed
@@ -146,27 +146,42 @@ def _plain(goods_id: int, story: StockStory) -> dict[str, Any]:
 
 def _show(goods_id: int, story: StockStory, out: Console) -> None:
     totals = story.totals
-    then = f"on hand at {_time(story.as_of)} UTC" if story.as_of else "on hand now"
+    then = f"on hand at {clock(story.as_of)} UTC" if story.as_of else "on hand now"
     out.print(Text.assemble((f"Goods {goods_id}", "bold"), f"   {_name(story)}"))
     out.print(
         Text.assemble(
             (f"{totals.on_hand} {then}", "bold"),
             f"   sold {totals.sold}   returned {totals.returned}   adjusted {totals.adjusted:+}",
             f"   set {totals.counted:+}   events {totals.events}",
-            f"   last change {_time(totals.last.at)} UTC" if totals.last else "",
+            f"   last change {clock(totals.last.at)} UTC" if totals.last else "",
         )
     )
+    if totals.last_unit:
+        out.print(Text(f"Last unit went {_whither(totals.last_unit)}", style="yellow"))
     if totals.first_wrong:
         out.print(Text(_does_not_follow(story), style="bold red"))
     if story.left_out:
-        out.print(Text(f"{story.left_out} lines before these left out; {story.balance_before} on hand then"))
+        out.print(Text(_left_out(story)))
     out.print(_table_of(story, out))
 
 
 def _name(story: StockStory) -> str:
     if story.goods == UNKNOWN:
         return "unknown to the goods log"
-    return _safe(story.goods.name) + ("" if story.goods.for_sale else "   (deleted)")
+    return harmless(story.goods.name) + ("" if story.goods.for_sale else "   (deleted)")
+
+
+def _whither(line: LedgerLine) -> str:
+    by_hand = f"when {harmless(line.who)} {BY_HAND[line.kind]}"
+    whose = f"to order {line.order_id}" if line.order_id else by_hand
+    reason = f" ({harmless(line.reason)})" if line.reason else ""
+    return f"{whose}{reason} at {clock(line.at)} UTC, inventory={line.position}"
+
+
+def _left_out(story: StockStory) -> str:
+    events, before = story.totals.events, story.balance_before
+    everything = f"--limit {events} shows all" if events <= MAX_LINES else "tillroll replay export writes all"
+    return f"{story.left_out} lines before these left out; {before} on hand then; {everything}"
 
 
 def _does_not_follow(story: StockStory) -> str:
@@ -193,23 +208,14 @@ def _table_of(story: StockStory, out: Console) -> Table:
 
 def _cells(line: LedgerLine) -> tuple[Text, ...]:
     balance = f"{line.balance}, says {line.claimed}" if line.balance != line.claimed else str(line.balance)
-    why = "; ".join(filter(None, (_safe(line.reason), line.wrong)))
+    why = "; ".join(filter(None, (harmless(line.reason), line.wrong)))
     return (
-        Text(_time(line.at)),
+        Text(clock(line.at)),
         Text(line.kind, style="" if line.wrong else KIND_STYLES[line.kind]),
         Text(f"{line.change:+}"),
         Text(balance, style="bold"),
-        Text(_safe(line.who)),
+        Text(harmless(line.who)),
         Text(line.order_id),
         Text(why),
         Text(f"inventory={line.position}", style="dim"),
     )
-
-
-def _safe(text: str) -> str:
-    """Names and reasons are what somebody typed: nothing in them may move the cursor of who reads them."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

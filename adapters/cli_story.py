@@ -1,9 +1,8 @@
 """How stories look in a terminal: tables and lines, colours by meaning, plain columns in a pipe."""
 
 from datetime import datetime
-from typing import Final, NoReturn
+from typing import Final
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +14,6 @@ from adapters.story_outlook import Act, Outlook
 from adapters.story_words import clock, harmless, lasted, money
 from domain.order import OrderStatus
 from orchestrator.timeline import OPERATOR, Entry, Waiting
-
-NOT_FOUND: Final = 1
 
 STATUS_WORDS: Final = {
     OrderStatus.NONE.name: "never placed",
@@ -43,11 +40,6 @@ COLOURS: Final = {
     "CompensationOrdered": "cyan",
 }
 """Green: money is in. Red: a no, or money that is owed. Yellow: silence, or given up. Cyan: by hand."""
-
-
-def not_found(what: str) -> NoReturn:
-    typer.echo(f"tillroll: {what}", err=True)
-    raise typer.Exit(NOT_FOUND)
 
 
 def two(first: str, second: str, out: Console, style: str = "") -> Text:

@@ -17,11 +17,12 @@ from adapters.cli_reading import (
     console,
     is_number,
     moment_of,
+    not_found,
     print_json,
     table_for,
     told_in_one_line,
 )
-from adapters.cli_story import not_found, two
+from adapters.cli_story import two
 from adapters.story_words import clock
 from adapters.stream_state import StreamState, read_state, sealed
 from domain.services import SERVICES

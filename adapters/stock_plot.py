@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from adapters.stock_axes import day_of, levels, moments
 from adapters.stock_columns import Column, Happened, StockColumns, joined
 from adapters.stock_reading import StockStory
+from adapters.story_words import clock, harmless
 from domain.goods import UNKNOWN
 from orchestrator.stock_story import ADJUSTED, RETURNED, SET, SOLD, LedgerLine
 
@@ -84,7 +85,7 @@ def draw(goods_id: int, story: StockStory, heard: StockColumns) -> str:
     """The whole file. `heard`: has heard every line of the story."""
     columns = heard.columns
     frame = _frame(columns, story)
-    title = _safe(story.goods.name) if story.goods != UNKNOWN else "unknown to the goods log"
+    title = harmless(story.goods.name) if story.goods != UNKNOWN else "unknown to the goods log"
     return _template().render(
         width=WIDTH,
         height=HEIGHT,
@@ -174,11 +175,11 @@ def _mark(bundle: Happened, x: float, y: float, one: str, many: str, shape: str)
 
 def _told(line: LedgerLine, one: str) -> str:
     order = f", order {line.order_id}" if line.order_id else ""
-    reason = f", {_safe(line.reason)}" if line.reason else ""
+    reason = f", {harmless(line.reason)}" if line.reason else ""
     wrong = f"; {line.wrong}" if line.wrong else ""
     return (
         f"{one} {line.change:+,}, then {line.balance:,} on hand{order}{reason}\n"
-        f"{_time(line.at)} UTC by {_safe(line.who)}, inventory={line.position}{wrong}"
+        f"{clock(line.at)} UTC by {harmless(line.who)}, inventory={line.position}{wrong}"
     )
 
 
@@ -186,7 +187,7 @@ def _told_many(bundle: Happened, many: str) -> str:
     last = bundle.last
     return (
         f"{bundle.count:,} {many.lower()}, {bundle.units:+,} units, then {last.balance:,} on hand\n"
-        f"{_time(bundle.first_at)} to {_time(last.at)} UTC, the last is inventory={last.position}"
+        f"{clock(bundle.first_at)} to {clock(last.at)} UTC, the last is inventory={last.position}"
     )
 
 
@@ -209,7 +210,7 @@ def _wrong(frame: Frame, story: StockStory) -> tuple[float, str] | None:
 def _facts(story: StockStory) -> str:
     totals = story.totals
     deleted = "deleted goods · " if story.goods != UNKNOWN and not story.goods.for_sale else ""
-    then = f"at {_time(story.as_of)} UTC" if story.as_of else "now"
+    then = f"at {clock(story.as_of)} UTC" if story.as_of else "now"
     return (
         f"{deleted}{totals.on_hand:,} on hand {then} · sold {totals.sold:,} · returned {totals.returned:,}"
         f" · adjusted {totals.adjusted:+,} · set {totals.counted:+,}"
@@ -234,12 +235,3 @@ def _short(count: int) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= TITLE_CHARS else text[: TITLE_CHARS - 1] + "…"
-
-
-def _safe(text: str) -> str:
-    """XML has no way to write most control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -45,6 +45,7 @@ class Totals:
     """Of a ledger so far, in units: `on_hand` = `counted` + `adjusted` - `sold` + `returned`.
 
     `counted`: what settings changed it by. `wrong`: lines that do not follow, `first_wrong` is the first.
+    `last_unit`: the line that took it, while there is none on hand.
     """
 
     events: int = 0
@@ -55,6 +56,7 @@ class Totals:
     returned: int = 0
     wrong: int = 0
     first_wrong: LedgerLine | None = None
+    last_unit: LedgerLine | None = None
     last: LedgerLine | None = None
 
     def plus(self, line: LedgerLine) -> "Totals":
@@ -69,8 +71,14 @@ class Totals:
             returned=self.returned + line.change * (line.kind == RETURNED),
             wrong=self.wrong + bool(line.wrong),
             first_wrong=first,
+            last_unit=self._last_unit(line),
             last=line,
         )
+
+    def _last_unit(self, line: LedgerLine) -> LedgerLine | None:
+        if line.balance > 0:
+            return None
+        return line if self.on_hand > 0 else self.last_unit
 
 
 def ledger(events: Iterable[Recorded]) -> Iterator[LedgerLine]:

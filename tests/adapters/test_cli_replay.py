@@ -164,7 +164,7 @@ def test_replay_stream_hides_password_hashes(
     [
         (("order", "4"), 1, "tillroll: there is no order 4, and no goods or trade of that number"),
         (("order", "order-13"), 1, "tillroll: there is no order 13"),
-        (("order", "goods-99"), 1, "tillroll: goods 99 have no stock"),
+        (("order", "goods-99"), 1, "tillroll: there is no stock of goods 99"),
         (("order", "user-99"), 1, "tillroll: there is no user 99"),
         (("order", "x1"), 1, "tillroll: no payment came with trade x1"),
         (("order", "9" * 30), 1, "tillroll: no payment came with trade 999"),

@@ -26,13 +26,16 @@ MANY = 4_500
 LEDGER = """\
 2026-11-23 14:00:01 set +10 10 user 1 inventory=1
 2026-11-23 14:00:04 sold -3 7 order saga 1 inventory=3
-2026-11-23 14:00:06 adjusted -2 5 operator ann dropped, the box is wet inventory=4
+2026-11-23 14:00:06 adjusted -2 5 operator ann dropped,\\x1b[2J the box\\nis wet inventory=4
 2026-11-23 14:00:07 returned +3 8 order saga 1 inventory=6
 """
 
 
 def history() -> ShopHistory:
-    """Goods 12 have all kinds of moves, 13 a sale that says a wrong level, 14 very many; 15 no stock."""
+    """Goods 12 have all kinds of moves, 13 a sale that says a wrong level, 14 very many.
+
+    15 have no stock, 16 and 17 have none left.
+    """
     shop = ShopHistory()
     shop.stocked(12, 10)
     shop.placed("1", [(12, 3)])
@@ -47,6 +50,10 @@ def history() -> ShopHistory:
     shop.stocked(14, 10)
     for number in range(1, MANY):
         shop.tell(INVENTORY, AdjustStock(14, 1 if number % 2 else -1, "counted", goods_exist=True))
+    shop.stocked(16, 2)
+    shop.placed("16", [(16, 2)])
+    shop.stocked(17, 1)
+    shop.tell(INVENTORY, AdjustStock(17, -1, "lost", goods_exist=True), "operator-ann")
     return shop
 
 
@@ -81,7 +88,7 @@ def test_the_ledger_is_one_line_an_event_under_a_head_with_the_sums() -> None:
         "8 on hand now sold 3 returned 3 adjusted -2 set +10 events 4 last change 2026-11-23 14:00:07 UTC"
     )
     assert columns == "When (UTC) What Change On hand Who Order Why Log"
-    assert [line.replace(" [2J", "") for line in lines] == LEDGER.splitlines()
+    assert lines == LEDGER.splitlines()
     assert "\x1b" not in result.stdout
 
 
@@ -94,10 +101,10 @@ def test_as_of_a_time_the_ledger_ends_there_and_the_goods_have_their_name_of_the
 
 def test_of_a_long_ledger_the_last_lines_are_shown_and_the_rest_is_counted() -> None:
     lines = squeezed(tillroll("14").stdout)
-    assert lines[2] == f"{MANY - 50} lines before these left out; 11 on hand then"
+    assert lines[2] == f"{MANY - 50} lines before these left out; 11 on hand then; --limit {MANY} shows all"
     assert len(lines) == 4 + 50
     few = squeezed(tillroll("14", "--limit", "2").stdout)
-    assert few[2] == f"{MANY - 2} lines before these left out; 11 on hand then"
+    assert few[2] == f"{MANY - 2} lines before these left out; 11 on hand then; --limit {MANY} shows all"
     assert [line.split()[3:5] for line in few[4:]] == [["-1", "10"], ["+1", "11"]]
 
 
@@ -105,6 +112,16 @@ def test_a_level_that_does_not_follow_shows_both_numbers() -> None:
     lines = squeezed(tillroll("13").stdout)
     assert lines[2].startswith("1 line does not follow from the quantities, first at inventory=")
     assert "-2 3, says 4 somebody 77 says 4, 3 follows" in lines[-1]
+
+
+def test_of_goods_that_are_gone_it_is_said_where_the_last_unit_went() -> None:
+    gone = "Last unit went to order 16 at 2026-11-23 15:15:17 UTC, inventory=4511"
+    assert squeezed(tillroll("16").stdout)[2] == gone
+    by_hand = "Last unit went when operator ann adjusted it (lost) at 2026-11-23 15:15:21 UTC, inventory=4513"
+    assert squeezed(tillroll("17").stdout)[2] == by_hand
+    assert "Last unit" not in tillroll("12").stdout
+    told = json.loads(tillroll("16", "--json").stdout)
+    assert (told["last_unit"]["order_id"], told["last_unit"]["position"]) == ("16", 4511)
 
 
 def test_json_has_the_sums_and_the_lines() -> None:

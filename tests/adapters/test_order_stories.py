@@ -12,19 +12,16 @@ import pytest
 from psycopg import conninfo, sql
 
 from adapters import user_email
-from adapters.cli_story_goods import show_ledger
 from adapters.order_story import Ask, read_story
 from adapters.pii_key_file import read_pii_keys
 from adapters.saga_desk import possible_acts
 from adapters.story_drawing import LONG_PAUSE_S, draw
 from adapters.story_html import page_of
-from adapters.story_ledger import StockLedger, moves_of
 from adapters.story_outlook import outlook
 from adapters.story_words import lasted, money
 from domain.order import NONE, Payment, PayOrder
 from domain.saga import Saga, Step
-from domain.services import INVENTORY, ORDER, USER
-from domain.stock import StockReturned
+from domain.services import ORDER, USER
 from domain.user import RegisterUser, Role
 from orchestrator.timeline import timeline
 from tests.adapters.night_shop import ask
@@ -214,20 +211,11 @@ def test_a_drawing_keeps_the_order_and_labels_the_pauses_it_cuts() -> None:
     assert max(xs) < drawing.width
 
 
-def test_a_ledger_has_every_move_and_the_level_after_it() -> None:
-    assert "DOES NOT ADD UP" not in ask("replay order goods-12")[0]
-    moves = json.loads(ask("replay order goods-12 --json")[0])["moves"]
-    assert [move["balance"] for move in moves] == [10, 7, 6, 4, 6, 5]
-    assert [move["kind"] for move in moves][-2:] == ["returned", "sold"]
-
-
-def test_a_ledger_that_does_not_add_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    shop = history("d")
-    place = shop.plant(INVENTORY, "stock-12", StockReturned("1", 1, 8))
-    moves = tuple(moves_of(event for event in shop.logs["inventory"] if event.originator_id == "stock-12"))
-    show_ledger(StockLedger(12, "Teapot", None, moves[-1].balance, moves), 50, as_json=False)
-    told = capsys.readouterr().out
-    assert f"THE BOOK DOES NOT ADD UP: inventory={place} claims 8 on hand, added up it is 6" in told
+@pytest.mark.parametrize("options", ["", " --json", " --at 2026-11-23T14:00:05Z", " --limit 2"])
+def test_goods_are_shown_as_replay_stock_shows_them(options: str) -> None:
+    shown = ask(f"replay stock 12{options}")
+    assert shown[1] == 0
+    assert ask(f"replay order goods-12{options}") == shown
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,19 @@ def test_totals_add_up_to_what_is_on_hand() -> None:
     assert (found.events, found.wrong, found.first_wrong) == (5, 0, None)
 
 
+def test_the_last_unit_went_with_the_line_that_took_it_until_there_is_stock_again() -> None:
+    shop = ShopHistory()
+    shop.stocked(12, 3)
+    shop.placed("1", [(12, 3)])
+    shop.stocked(12, 0)
+    events = [event for event in shop.logs["inventory"] if event.originator_id == "stock-12"]
+    sold = list(ledger(events))[1]
+    assert [totals(ledger(events[:n])).last_unit for n in (1, 2, 3)] == [None, sold, sold]
+    shop.tell(INVENTORY, Rollback("1"), "order-saga")
+    events = [event for event in shop.logs["inventory"] if event.originator_id == "stock-12"]
+    assert totals(ledger(events)).last_unit is None
+
+
 def test_no_events_make_no_lines_and_totals_of_nothing() -> None:
     assert list(ledger([])) == []
     assert totals(ledger([])) == Totals()

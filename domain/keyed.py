@@ -46,7 +46,10 @@ def with_keys(rules: Mapping[type[Any], Rule]) -> Mapping[type[Any], Rule]:
         about = ABOUT[type(inner)](inner, states)
         return (*written, (command.use.stream, key.KeyUsed(command.use.fingerprint, about)))
 
-    return {**rules, key.Keyed: Rule(reads, decide)}
+    def begins(command: key.Keyed) -> tuple[str, ...]:
+        return (command.use.stream, *rules[type(command.command)].begins(command.command))
+
+    return {**rules, key.Keyed: Rule(reads, decide, begins=begins)}
 
 
 def _decide_undecided(command: key.NoteUndecided, states: States) -> Written:

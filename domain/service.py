@@ -30,17 +30,23 @@ def _no_more(_command: Any, _states: States) -> Iterable[str]:
     return ()
 
 
+def _none(_command: Any) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How one kind of command is decided.
 
     `reads` names the streams a decision needs; `reads_then` names more of them once those are known.
+    `begins` names those of `reads` that are empty unless the command was carried out before.
     `decide` raises a Refusal, or returns what is to be recorded: nothing when it was done before.
     """
 
     reads: Callable[[Any], Iterable[str]]
     decide: Callable[[Any, States], Written]
     reads_then: Callable[[Any, States], Iterable[str]] = _no_more
+    begins: Callable[[Any], Iterable[str]] = _none
 
 
 @dataclass(frozen=True, slots=True)

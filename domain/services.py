@@ -88,7 +88,7 @@ INVENTORY = Service(
                 lambda c: tuple(streams.stock(item.goods_id) for item in c.items), _decide_set_many
             ),
             stock.AdjustStock: Rule(lambda c: (streams.stock(c.goods_id),), _decide_adjust),
-            sale.Sell: Rule(_sell_reads, _decide_sell),
+            sale.Sell: Rule(_sell_reads, _decide_sell, begins=lambda c: (streams.sale(c.order_id),)),
             sale.Rollback: Rule(
                 lambda c: (streams.sale(c.order_id),), _decide_rollback, reads_then=_sold_stocks
             ),
@@ -207,6 +207,10 @@ def _saga_only(command: Any) -> tuple[str, ...]:
     return (streams.saga(command.order_id),)
 
 
+def _order_only(command: Any) -> tuple[str, ...]:
+    return (streams.order(command.order_id),)
+
+
 def _saga_and_order(command: Any) -> tuple[str, ...]:
     return (streams.saga(command.order_id), streams.order(command.order_id))
 
@@ -226,8 +230,10 @@ ORDER = Service(
             cart.ChangeCartLine: _CART_RULE,
             cart.RemoveCartLine: _CART_RULE,
             cart.CloseCart: _CART_RULE,
-            saga.StartOrder: Rule(_start_reads, _decide_start),
-            saga.ConfirmSell: Rule(_saga_and_order, _decide_confirm_sell, reads_then=_its_cart),
+            saga.StartOrder: Rule(_start_reads, _decide_start, begins=_saga_only),
+            saga.ConfirmSell: Rule(
+                _saga_and_order, _decide_confirm_sell, reads_then=_its_cart, begins=_order_only
+            ),
             saga.DenySell: Rule(_saga_only, _decide_deny_sell, reads_then=_its_cart),
             saga.GiveUpSelling: Rule(_saga_only, _decide_give_up, reads_then=_its_cart),
             saga.LapsePayment: Rule(_saga_and_order, _decide_lapse),

@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from eventsourcing.persistence import StoredEvent
 
@@ -41,8 +41,7 @@ class Codec:
     decode: Callable[[StoredEvent], Recorded]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A command with its cause, or streams to read when there is none."""
 
     command: Any = None
@@ -50,8 +49,7 @@ class Request:
     streams: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What a command did. `states`: every stream it read, after it. `position`: of its last event.
 
     `position` is None when nothing was recorded, because it had been done before.
@@ -88,9 +86,9 @@ class Bookkeeper:
 
     def settle(self, requests: Sequence[Request]) -> Settled:
         """Decides until a commit holds. Every request gets an answer, whatever happens to the log."""
-        for _ in range(MAX_CONFLICTS):
+        for attempt in range(MAX_CONFLICTS):
             try:
-                decided, work = self._decide(requests)
+                decided, work = self._decide(requests, guess=attempt == 0)
                 positions = self._commit(work)
             except LogConflict:
                 continue
@@ -103,16 +101,25 @@ class Bookkeeper:
 
     # deciding
 
-    def _decide(self, requests: Sequence[Request]) -> tuple[list[Decided | None], Batch]:
+    def _decide(self, requests: Sequence[Request], *, guess: bool) -> tuple[list[Decided | None], Batch]:
+        """`guess`: streams that a command usually begins are taken to be empty, unasked."""
         rules = self.service.rules
         commands = [request.command for request in requests if request.cause is not None]
         reads = [name for request in requests for name in request.streams]
         first = [name for command in commands for name in rules[type(command)].reads(command)]
+        if guess:
+            self._guess([name for command in commands for name in rules[type(command)].begins(command)])
         self._load(first, fresh=reads)
         states = _StatesOf(self._known)
         self._load(name for command in commands for name in rules[type(command)].reads_then(command, states))
         work = Batch(self.service, self._known, self._codec.encode)
         return [_attempt(work, request) for request in requests], work
+
+    def _guess(self, names: Iterable[str]) -> None:
+        """A wrong guess is found by the commit, like every other, and is not made twice in one batch."""
+        for name in names:
+            if name not in self._known:
+                self._known[name] = Versioned(0, self.service.initial(name))
 
     def _load(self, names: Iterable[str], fresh: Iterable[str] = ()) -> None:
         """Brings streams into memory: those not known, and of the `fresh` ones what is new in the log."""
@@ -171,7 +178,7 @@ class Bookkeeper:
             self._known[name] = after
             self._known.move_to_end(name)
         placed = zip(work.recorded, positions, strict=True)
-        recorded = [event._replace(position=position) for event, position in placed]
+        recorded = [Recorded(*event[:4], position) for event, position in placed]
         pairs = zip(requests, decided, strict=True)
         answers = [self._answer(request, outcome, positions) for request, outcome in pairs]
         while len(self._known) > MAX_STATES:
@@ -212,4 +219,4 @@ def _attempt(work: Batch, request: Request) -> Decided | None:
         return work.decide(request.command, request.cause)
     except Exception as error:
         logger.exception("could not decide %s", type(request.command).__name__)
-        return Decided(refusal=error)
+        return Decided((), {}, refusal=error)

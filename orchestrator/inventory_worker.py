@@ -3,7 +3,6 @@
 Safe to run twice: the sale stream of an order remembers its outcome, and a repeat is answered from it.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, assert_never
@@ -24,6 +23,9 @@ from orchestrator.messages import (
 )
 
 CALLER: Final = "order-saga"
+
+COMMAND_NAMES: Final[Mapping[type[Command], str]] = {Sell: "sell", Rollback: "rollback"}
+"""By which the id of a command begins."""
 
 COMMAND_OUTCOMES: Final[Mapping[str, str]] = {
     "decided": "it was the first of its order: sold, short, given back, or the order barred",
@@ -49,42 +51,37 @@ class InventoryWorker:
 
     async def handle(self, commands: Sequence[Command]) -> None:
         """Raises Busy when the log could not take a command, Undelivered when a reply did not go out."""
-        outcomes = await asyncio.gather(*map(self._answer, commands), return_exceptions=True)
-        replies = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        now = self._clock()
+        answers = await self._ledger.submit_all([(command, _cause(command, now)) for command in commands])
+        pairs = zip(commands, answers, strict=True)
+        outcomes = [self._reply(command, answer) for command, answer in pairs]
+        replies = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
         if replies:
             await self._wire.send_replies(replies)
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _answer(self, command: Command) -> Reply:
+    def _reply(self, command: Command, answer: Done | Exception) -> Reply | Exception:
+        """What inventory says to it, or why it could not be decided."""
+        if isinstance(command, Sell) and isinstance(answer, (AlreadyReturned, SaleDiffers, NoUnits)):
+            self._count("refused")
+            return SellRefusedReply(command.order_id, answer.name, ())
+        if isinstance(answer, Exception):
+            return answer
+        self._count("decided" if answer.written else "repeated")
+        sale: Sale = answer.states[streams.sale(command.order_id)]
         match command:
-            case Sell():
-                return await self._sell(command)
-            case Rollback():
-                return await self._rollback(command)
+            case Rollback(order_id):
+                return RolledBackReply(order_id, sale.status is SaleStatus.RETURNED)
+            case Sell(order_id) if sale.status is SaleStatus.SOLD:
+                return SoldReply(order_id)
+            case Sell(order_id):
+                return SellRefusedReply(order_id, "stock-short", sale.short)
             case _:
                 assert_never(command)
 
-    async def _sell(self, command: Sell) -> Reply:
-        try:
-            done = await self._submit(command, "sell")
-        except (AlreadyReturned, SaleDiffers, NoUnits) as refusal:
-            self._count("refused")
-            return SellRefusedReply(command.order_id, refusal.name, ())
-        sale: Sale = done.states[streams.sale(command.order_id)]
-        if sale.status is SaleStatus.SOLD:
-            return SoldReply(command.order_id)
-        return SellRefusedReply(command.order_id, "stock-short", sale.short)
 
-    async def _rollback(self, command: Rollback) -> Reply:
-        done = await self._submit(command, "rollback")
-        sale: Sale = done.states[streams.sale(command.order_id)]
-        return RolledBackReply(command.order_id, sale.status is SaleStatus.RETURNED)
-
-    async def _submit(self, command: Command, what: str) -> Done:
-        order_id = command.order_id
-        cause = Cause(f"{what}-{order_id}", CALLER, order_id, self._clock())
-        done = await self._ledger.submit(command, cause)
-        self._count("decided" if done.written else "repeated")
-        return done
+def _cause(command: Command, now: datetime) -> Cause:
+    order_id = command.order_id
+    return Cause(f"{COMMAND_NAMES[type(command)]}-{order_id}", CALLER, order_id, now)

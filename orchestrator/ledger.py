@@ -8,10 +8,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 from domain.recorded import Cause, Recorded
 from domain.refusals import Overloaded, Unavailable
@@ -36,7 +37,11 @@ class LedgerBroken(RuntimeError):
     """A bug stopped this batch; the log says what of it was recorded."""
 
 
-_Waiting = tuple[Request, asyncio.Future[Any]]
+class _Waiting(NamedTuple):
+    """What one caller wants done together, and where its answers go."""
+
+    requests: Sequence[Request]
+    answers: asyncio.Future[Sequence[Answer]]
 
 
 class Ledger:
@@ -64,22 +69,37 @@ class Ledger:
         self.commits = 0
         self.commands = 0
         self._books = Bookkeeper(service, PatientLog(log, service.log, pause), codec)
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_waiting)
+        self._max_waiting = max_waiting
+        self._queue: deque[_Waiting] = deque()
+        self._waiting = 0
+        self._some_wait = asyncio.Event()
         self._thread: Executor = ThreadPoolExecutor(1, thread_name_prefix=f"ledger-{service.log}")
         self._worker: asyncio.Task[None] | None = None
         self._closing = False
 
     async def submit(self, command: Any, cause: Cause) -> Done:
         """Decides and records one command. Raises Refusal: Overloaded, Unavailable if it cannot be taken."""
-        assert type(command) in self.service.rules, f"{self.service.log} has no rule for {type(command)}"
-        own = Cause(f"{cause.command_id}~{self.writer}", cause.caller, cause.correlation, cause.at)
-        done: Done = await self._put(Request(command, own))
-        return done
+        (answer,) = await self._put((self._request(command, cause),))
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Done)
+        return answer
+
+    async def submit_all(self, commands: Iterable[tuple[Any, Cause]]) -> Sequence[Done | Exception]:
+        """The same of many, each for itself: what it did, or why not. Raises Overloaded, Unavailable for all.
+
+        Most of what one command costs alone is its way into the queue and back.
+        """
+        requests = [self._request(command, cause) for command, cause in commands]
+        return cast(Sequence[Done | Exception], await self._put(requests) if requests else ())
 
     async def read(self, *streams: str) -> States:
         """Folded states, as fresh as the log. Raises Overloaded, Unavailable."""
-        states: States = await self._put(Request(streams=streams))
-        return states
+        (answer,) = await self._put((Request(streams=streams),))
+        if isinstance(answer, Exception):
+            raise answer
+        assert not isinstance(answer, Done)
+        return answer
 
     def peek(self, stream: str) -> Any | None:
         """The state as this process last saw it, or None. Only for what a commit checks afterwards."""
@@ -89,63 +109,82 @@ class Ledger:
         """Answers everybody who waits, bounded in time, and takes nobody new."""
         worker, self._worker, self._closing = self._worker, None, True
         if worker is not None:
-            last = asyncio.get_running_loop().create_future()
+            last: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+            self._append(_Waiting((Request(),), last))
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._queue.put((Request(), last))
                     await last
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
-        while not self._queue.empty():
-            _tell([self._queue.get_nowait()], [Unavailable()])
+        _fail(self._queue, Unavailable)
+        self._queue.clear()
         self._thread.shutdown(wait=False)
 
-    async def _put(self, request: Request) -> Any:
+    def _request(self, command: Any, cause: Cause) -> Request:
+        assert type(command) in self.service.rules, f"{self.service.log} has no rule for {type(command)}"
+        command_id, caller, correlation, at = cause
+        return Request(command, Cause(f"{command_id}~{self.writer}", caller, correlation, at))
+
+    async def _put(self, requests: Sequence[Request]) -> Sequence[Answer]:
         if self._closing:
             raise Unavailable
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"ledger-{self.service.log}")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait((request, answer))
-        except asyncio.QueueFull:
-            raise Overloaded from None
-        return await answer
+        if self._waiting >= self._max_waiting:
+            raise Overloaded
+        answers: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        self._append(_Waiting(requests, answers))
+        return await answers
+
+    def _append(self, waiting: _Waiting) -> None:
+        self._queue.append(waiting)
+        self._waiting += len(waiting.requests)
+        self._some_wait.set()
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        count = 0
+        while self._queue and count < MAX_BATCH:
+            batch.append(self._queue.popleft())
+            count += len(batch[-1].requests)
+        self._waiting -= count
+        if not self._queue:
+            self._some_wait.clear()
+        return batch
 
     async def _work(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            await self._some_wait.wait()
+            batch = self._next_batch()
             try:
                 await self._settle(batch)
             except asyncio.CancelledError:
-                _tell(batch, [Unavailable() for _ in batch])
+                _fail(batch, Unavailable)
                 raise
             except Exception:
                 logger.exception("the %s ledger could not handle a batch", self.service.log)
-                _tell(batch, [LedgerBroken() for _ in batch])
+                _fail(batch, LedgerBroken)
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
-        requests = [request for request, _ in batch]
+        requests = [request for waiting in batch for request in waiting.requests]
         loop = asyncio.get_running_loop()
         settled = await loop.run_in_executor(self._thread, self._books.settle, requests)
-        self.commands += len(batch)
+        self.commands += len(requests)
         if settled.recorded:
             self.commits += 1
             for listener in self.listeners:
                 listener(settled.recorded)
-        _tell(batch, settled.answers)
+        answers = iter(settled.answers)
+        for waiting in batch:
+            its_own = [next(answers) for _ in waiting.requests]
+            if not waiting.answers.done():
+                waiting.answers.set_result(its_own)
 
 
-def _tell(batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
-    for (_, waiting), answer in zip(batch, answers, strict=True):
-        if waiting.done():
-            continue
-        if isinstance(answer, Exception):
-            waiting.set_exception(answer)
-        else:
-            waiting.set_result(answer)
+def _fail(batch: Iterable[_Waiting], error: type[Exception]) -> None:
+    for waiting in batch:
+        if not waiting.answers.done():
+            waiting.answers.set_exception(error())
 
 
 __all__ = ["Codec", "Done", "Ledger", "LedgerBroken"]

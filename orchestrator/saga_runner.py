@@ -121,12 +121,13 @@ class ReplyDesk:
 
     async def handle(self, replies: Sequence[Reply]) -> None:
         """Raises Busy when the log could not take one of them; then all come again."""
-        await asyncio.gather(*(self._hear(reply) for reply in replies))
-
-    async def _hear(self, reply: Reply) -> None:
         now = self._timing.clock()
-        cause = Cause(f"{type(reply).__name__}-{reply.order_id}", CALLER, reply.order_id, now)
-        self._count(_outcome(reply.order_id, await self._ledger.submit(self._command(reply, now), cause)))
+        commands = [(self._command(reply, now), _cause(reply, now)) for reply in replies]
+        answers = await self._ledger.submit_all(commands)
+        for reply, answer in zip(replies, answers, strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            self._count(_outcome(reply.order_id, answer))
 
     def _command(self, reply: Reply, now: datetime) -> ConfirmSell | DenySell | ConfirmReturn:
         match reply:
@@ -139,6 +140,10 @@ class ReplyDesk:
                 return ConfirmReturn(order_id, returned)
             case _:
                 assert_never(reply)
+
+
+def _cause(reply: Reply, now: datetime) -> Cause:
+    return Cause(f"{type(reply).__name__}-{reply.order_id}", CALLER, reply.order_id, now)
 
 
 def _outcome(order_id: str, done: Done) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -153,12 +154,22 @@ async def test_a_reply_that_did_not_go_out_makes_the_commands_come_again(
     assert await levels(ledger) == [3, 0]
 
 
-async def test_what_the_log_could_not_take_comes_again_and_the_rest_is_answered(
+async def test_what_the_log_could_not_take_comes_again(
     open_memory_log: OpenLog, ledger_over: LedgerOver, wire: MemoryWire, at: datetime
 ) -> None:
-    worker = InventoryWorker(ledger_over(open_memory_log(), max_waiting=1), wire, lambda: at)
+    worker = InventoryWorker(ledger_over(open_memory_log(), max_waiting=0), wire, lambda: at)
     with pytest.raises(Overloaded):
         await worker.handle([Rollback("7"), Rollback("8")])
+
+    assert wire.replies == []
+
+
+async def test_a_command_that_cannot_be_decided_comes_again_and_the_rest_is_answered(
+    worker: InventoryWorker, wire: MemoryWire
+) -> None:
+    nonsense: Any = "three"
+    with pytest.raises(TypeError):
+        await worker.handle([Rollback("7"), Sell("8", (Line(1, nonsense),))])
 
     assert wire.replies == [RolledBackReply("7", returned=False)]
 

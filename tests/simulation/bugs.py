@@ -25,7 +25,7 @@ from orchestrator.bookkeeper import Bookkeeper, Done, Request, Settled
 from orchestrator.intake import Delivery, Intake
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.log import LogConflict, LogUnavailable
-from orchestrator.messages import Reply, SoldReply
+from orchestrator.messages import Command, SoldReply
 from orchestrator.patient_log import PatientLog
 from orchestrator.watchdog import Watchdog
 from projections.projection import Projection
@@ -52,14 +52,15 @@ def no_tombstone() -> Any:
 def check_then_write() -> Iterator[None]:
     """Inventory looks at the stock first and sells in a second step that trusts what it saw."""
     trusted: set[str] = set()
-    submit = InventoryWorker._sell
+    handle = InventoryWorker.handle
 
-    async def sell(self: InventoryWorker, command: Sell) -> Reply:
-        names = [streams.stock(line.goods_id) for line in command.lines]
-        levels = await self._ledger.read(*names)
-        if all(levels[streams.stock(line.goods_id)].on_hand >= line.nums for line in command.lines):
-            trusted.add(command.order_id)
-        return await submit(self, command)
+    async def look_then_handle(self: InventoryWorker, commands: Sequence[Command]) -> None:
+        for command in _sells(commands):
+            names = [streams.stock(line.goods_id) for line in command.lines]
+            levels = await self._ledger.read(*names)
+            if all(levels[streams.stock(line.goods_id)].on_hand >= line.nums for line in command.lines):
+                trusted.add(command.order_id)
+        await handle(self, commands)
 
     def decide(found: Sale, stocks: Stocks, command: Sell) -> Written:
         plenty = {goods: replace(stock, on_hand=stock.on_hand + 1_000) for goods, stock in stocks.items()}
@@ -70,7 +71,7 @@ def check_then_write() -> Iterator[None]:
             for name, event in decide_sell(found, plenty, command)
         )
 
-    with patch.object(InventoryWorker, "_sell", sell), patch.object(sale, "decide_sell", decide):
+    with patch.object(InventoryWorker, "handle", look_then_handle), patch.object(sale, "decide_sell", decide):
         yield
 
 
@@ -148,20 +149,20 @@ def timeout_ignored() -> Any:
 @contextmanager
 def inbox_by_memory_only() -> Iterator[None]:
     """A repeated Sell is known by what the process remembers, not by the sale in the log."""
-    submit = InventoryWorker._sell
+    handle = InventoryWorker.handle
 
-    async def sell(self: InventoryWorker, command: Sell) -> Reply:
+    async def remember(self: InventoryWorker, commands: Sequence[Command]) -> None:
         inbox: set[str] = self.__dict__.setdefault("inbox", set())
-        if command.order_id in inbox:
-            return SoldReply(command.order_id)
-        reply = await submit(self, command)
-        inbox.add(command.order_id)
-        return reply
+        known = [command for command in _sells(commands) if command.order_id in inbox]
+        if known:
+            await self._wire.send_replies([SoldReply(command.order_id) for command in known])
+        await handle(self, [command for command in commands if command not in known])
+        inbox.update(command.order_id for command in _sells(commands))
 
     def decide(found: Sale, stocks: Stocks, command: Sell) -> Written:
         return decide_sell(sale.NONE, stocks, command)
 
-    with patch.object(InventoryWorker, "_sell", sell), patch.object(sale, "decide_sell", decide):
+    with patch.object(InventoryWorker, "handle", remember), patch.object(sale, "decide_sell", decide):
         yield
 
 
@@ -253,7 +254,7 @@ def answered_before_commit() -> Any:
         if hoped:
             work = hoped[0]
             answers = [
-                Done((), work.states({*work.known, *work.after}), None)
+                Done((), {name: each.state for name, each in {**work.known, **work.after}.items()}, None)
                 if isinstance(answer, Unavailable) and request.cause is not None
                 else answer
                 for request, answer in zip(requests, settled.answers, strict=True)
@@ -278,13 +279,18 @@ def late_payment_reopens() -> Any:
 
 def answered_before_sold() -> Any:
     """Inventory says that it has sold, then it sells."""
-    submit = InventoryWorker._sell
+    handle = InventoryWorker.handle
 
-    async def sell(self: InventoryWorker, command: Sell) -> Reply:
-        await self._wire.send_replies([SoldReply(command.order_id)])
-        return await submit(self, command)
+    async def promise_then_handle(self: InventoryWorker, commands: Sequence[Command]) -> None:
+        if sells := _sells(commands):
+            await self._wire.send_replies([SoldReply(command.order_id) for command in sells])
+        await handle(self, commands)
 
-    return patch.object(InventoryWorker, "_sell", sell)
+    return patch.object(InventoryWorker, "handle", promise_then_handle)
+
+
+def _sells(commands: Sequence[Command]) -> list[Sell]:
+    return [command for command in commands if isinstance(command, Sell)]
 
 
 def nobody_sends_again() -> Any:

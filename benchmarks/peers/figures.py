@@ -1,0 +1,77 @@
+"""What every peer prints of a round, and how it is asked for one."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from benchmarks.server import bare_server
+
+SHAPES: Final = ("spread", "hot")
+CLIENTS: Final = 32
+SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one round. `orders`: placed in `seconds`; those of the warm-up are not among them.
+
+    `cpu_ms_per_order`: of the peer and of PostgreSQL together, `postgres_ms_per_order`: of PostgreSQL alone;
+    what made the load is in neither where it has a process of its own. `errors`: asked for and not placed,
+    though nothing was sold out. `oversold`: goods with less than nothing left, which is an AssertionError.
+    """
+
+    name: str
+    shape: str
+    clients: int
+    orders: int
+    seconds: float
+    orders_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms_per_order: float
+    postgres_ms_per_order: float
+    commits_per_order: float
+    wal_bytes_per_order: float
+    errors: int
+    oversold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`workers`: processes, or threads where a peer has those; its own number where it is 0."""
+
+    shape: str
+    clients: int
+    seconds: float
+    workers: int
+
+
+def main(about: str, measure: Callable[[str, Asked], Figures], arguments: Sequence[str]) -> None:
+    """One round against a server of its own or the given one, as one line of JSON."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--shape", choices=SHAPES, default="spread")
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--dsn", help="of a server on this machine; a new one if not given")
+    args = parser.parse_args(arguments)
+    with _server(args.dsn) as dsn:
+        figures = measure(dsn, Asked(args.shape, args.clients, args.seconds, args.workers))
+    sys.stdout.write(json.dumps({name: _short(value) for name, value in asdict(figures).items()}) + "\n")
+
+
+def _short(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+@contextmanager
+def _server(dsn: str | None) -> Iterator[str]:
+    if dsn is not None:
+        yield dsn
+        return
+    with bare_server() as own:
+        yield own

@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-SECOND, MINUTE, HOUR, DAY = 1, 60, 3_600, 86_400
-STEPS_S: Final = (
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+STEPS_MS: Final = (
+    *(1, 2, 5, 10, 20, 50, 100, 200, 500),
     *(n * SECOND for n in (1, 2, 5, 10, 15, 30)),
     *(n * MINUTE for n in (1, 2, 5, 10, 15, 30)),
     *(n * HOUR for n in (1, 2, 3, 6, 12)),
     *(n * DAY for n in (1, 2, 7, 14)),
 )
 STEPS_MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 1_200)
-MONTH_S: Final = 30 * DAY
+MONTH_MS: Final = 30 * DAY
 MONDAY: Final = datetime(2001, 1, 1, tzinfo=UTC)
 """Steps of days and weeks are counted from one."""
 
@@ -36,21 +37,28 @@ def levels(low: int, high: int, most: int) -> list[int]:
 
 def moments(start: datetime, end: datetime, most: int) -> list[tuple[datetime, str]]:
     """Round times within a span, each with its words; `most`, or a few less."""
-    span = (end - start).total_seconds()
-    step = next((step for step in STEPS_S if span / step <= most), None)
+    span = (end - start) / timedelta(milliseconds=1)
+    step = next((step for step in STEPS_MS if span / step <= most), None)
     if step is None:
         return _months(start, end, most)
-    words = "%H:%M:%S" if step < MINUTE else "%H:%M" if step < DAY else "%-d %b"
-    at = MONDAY + -(-(start - MONDAY) // timedelta(seconds=step)) * timedelta(seconds=step)
+    length = timedelta(milliseconds=step)
+    at = MONDAY + -(-(start - MONDAY) // length) * length
     found = []
     while at <= end:
-        found.append((at, f"{at:{words}}"))
-        at += timedelta(seconds=step)
+        found.append((at, _words(at, step)))
+        at += length
     return found
 
 
+def _words(at: datetime, step: int) -> str:
+    if step < SECOND:
+        return f"{at:%H:%M:%S}.{at.microsecond // 1_000:03}"
+    words = "%H:%M:%S" if step < MINUTE else "%H:%M" if step < DAY else "%-d %b"
+    return f"{at:{words}}"
+
+
 def _months(start: datetime, end: datetime, most: int) -> list[tuple[datetime, str]]:
-    span = (end - start).total_seconds() / MONTH_S
+    span = (end - start) / timedelta(milliseconds=MONTH_MS)
     step = next((step for step in STEPS_MONTHS if span / step <= most), STEPS_MONTHS[-1])
     first, last = start.year * 12 + start.month - 1, end.year * 12 + end.month - 1
     words = "%b %Y" if step < 12 else "%Y"

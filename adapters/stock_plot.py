@@ -31,8 +31,11 @@ TITLE_CHARS: Final = 70
 MARKS_ON_LINE: Final = 60
 """With more events than that, marks on the line would hide it."""
 
-LEAST_SPAN: Final = timedelta(seconds=2)
-"""Of the time axis, where all happened in less."""
+LEAST_AIR: Final = timedelta(milliseconds=1)
+"""On both sides of what happened: labels are a millisecond apart at least."""
+
+LONE_AIR: Final = timedelta(seconds=2)
+"""On both sides of a single moment."""
 
 KINDS: Final = (
     (SOLD, "Sales", "Sale", "M-6,-4.5L6,-4.5L0,6Z"),
@@ -116,7 +119,7 @@ def _template() -> Template:
 def _frame(columns: list[Column], story: StockStory) -> Frame:
     first, last = columns[0].first_at.astimezone(UTC), columns[-1].last_at.astimezone(UTC)
     # Air on both sides: the first setting is not drawn on the axis, nor the last level on the border.
-    air = max(last - first, LEAST_SPAN) / 40
+    air = LONE_AIR if first == last else max((last - first) / 40, LEAST_AIR)
     ticks = levels(min(0, *(c.low for c in columns)), max(0, *(c.high for c in columns)), LEVEL_TICKS)
     return Frame(first - air, last + air, ticks[0], ticks[-1])
 

@@ -108,6 +108,15 @@ def test_of_a_long_ledger_the_last_lines_are_shown_and_the_rest_is_counted() -> 
     assert [line.split()[3:5] for line in few[4:]] == [["-1", "10"], ["+1", "11"]]
 
 
+def test_all_lines_of_a_long_ledger_have_the_columns_of_its_last_ones() -> None:
+    everything = tillroll("14", "--limit", str(MANY)).stdout.splitlines()
+    assert len(everything) == 3 + MANY
+    assert {line.index("inventory=") for line in everything[3:]} == {everything[2].index("Log")}
+    few = squeezed(tillroll("14").stdout)
+    assert squeezed("\n".join(everything))[2] == few[3]
+    assert squeezed("\n".join(everything))[-50:] == few[-50:]
+
+
 def test_a_level_that_does_not_follow_shows_both_numbers() -> None:
     lines = squeezed(tillroll("13").stdout)
     assert lines[2].startswith("1 line does not follow from the quantities, first at inventory=")

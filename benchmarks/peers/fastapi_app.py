@@ -17,8 +17,9 @@ from fastapi import FastAPI, HTTPException
 from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, Field
 
+from benchmarks.peers.callers import READY
+
 BACKLOG: Final = 2_048
-READY: Final = "ready"
 PLACE: Final = "SELECT by_hand.place(%s, %s, %s)"
 
 

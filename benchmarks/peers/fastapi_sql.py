@@ -7,7 +7,6 @@ One process of uvicorn on uvloop, or several on the same socket; the load comes 
 
 import random
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,15 +16,14 @@ from typing import Final
 from benchmarks.http_load import Load, Loaded, loaded, post
 from benchmarks.limit_server import Work, tree_cpu_s, wait_until_alone
 from benchmarks.limit_shop import GOODS, checked_books, open_shop
-from benchmarks.peers.fastapi_app import READY
 from benchmarks.peers.figures import Asked, Figures
 from benchmarks.peers.figures import main as peer_main
+from benchmarks.peers.workers import worker
 
 SESSIONS: Final = 32
 """Of all workers together. Fewer make smaller groups of orders that share an fsync."""
 
 BACKLOG: Final = 2_048
-END_LIMIT_S: Final = 10.0
 USERS: Final = 1_000_000
 
 
@@ -80,29 +78,15 @@ def _figures(asked: Asked, result: Loaded, work: Work, own_cpu_s: float, written
 def _serving(dsn: str, workers: int) -> Iterator[tuple[int, list[int]]]:
     """The port, and the ids of the processes, all of them ready."""
     with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening, ExitStack() as stack:
-        started = [stack.enter_context(_worker(dsn, listening, SESSIONS // workers)) for _ in range(workers)]
-        yield listening.getsockname()[1], started
+        command = _command(dsn, listening, SESSIONS // workers)
+        started = [stack.enter_context(worker(command, [listening.fileno()])) for _ in range(workers)]
+        yield listening.getsockname()[1], [process.pid for process in started]
 
 
-@contextmanager
-def _worker(dsn: str, listening: socket.socket, sessions: int) -> Iterator[int]:
+def _command(dsn: str, listening: socket.socket, sessions: int) -> list[str]:
     options = {"--dsn": dsn, "--listening": listening.fileno(), "--sessions": sessions}
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "benchmarks.peers.fastapi_app", *words]
-    with subprocess.Popen(
-        command, pass_fds=[listening.fileno()], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            said = process.stdout.readline().strip()
-            assert said == READY, f"the worker ended before it was ready: {process.poll()}"
-            yield process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    return [sys.executable, "-m", "benchmarks.peers.fastapi_app", *words]
 
 
 def _cpu_s(pids: Sequence[int]) -> float:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from adapters.retail_result import percentile
+from benchmarks.limit_server import Work
+from benchmarks.peers.callers import Called
 from benchmarks.server import bare_server
 
 SHAPES: Final = ("spread", "hot")
@@ -48,6 +51,32 @@ class Asked:
     clients: int
     seconds: float
     workers: int
+
+
+def figures_of(name: str, asked: Asked, called: Called, work: Work, *, written: int) -> Figures:
+    """Of threads that called. `written`: orders that are there, those of the warm-up among them.
+
+    Raises AssertionError when more was answered than is there; says what errors there were on stderr.
+    """
+    orders, times = len(called.latencies_ms), sorted(called.latencies_ms)
+    assert written >= orders > 0, f"{written} orders written, {orders} answered: {called.errors}"
+    for text, count in called.errors.items():
+        sys.stderr.write(f"{count} x {text}\n")
+    return Figures(
+        name=name,
+        shape=asked.shape,
+        clients=asked.clients,
+        orders=orders,
+        seconds=asked.seconds,
+        orders_per_s=orders / asked.seconds,
+        p50_ms=percentile(times, 50),
+        p99_ms=percentile(times, 99),
+        cpu_ms_per_order=(called.cpu_s + work.cpu_s) * 1e3 / written,
+        postgres_ms_per_order=work.cpu_s * 1e3 / written,
+        commits_per_order=work.commits / written,
+        wal_bytes_per_order=work.wal_bytes / written,
+        errors=sum(called.errors.values()),
+    )
 
 
 def main(about: str, measure: Callable[[str, Asked], Figures], arguments: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ class Cart:
         return next((line for line in self.lines if line.goods_id == goods_id), None)
 
     def checked(self) -> tuple[CartLine, ...]:
-        return tuple(line for line in self.lines if line.checked)
+        return tuple([line for line in self.lines if line.checked])
 
 
 EMPTY = Cart()
@@ -175,8 +175,8 @@ def _put(lines: tuple[CartLine, ...], new: CartLine) -> tuple[CartLine, ...]:
 
 
 def _less(lines: tuple[CartLine, ...], ordered: dict[int, int]) -> tuple[CartLine, ...]:
-    left = ((line, line.nums - ordered.get(line.goods_id, 0)) for line in lines)
-    return tuple(CartLine(line.goods_id, nums, line.checked) for line, nums in left if nums > 0)
+    left = [(line, line.nums - ordered.get(line.goods_id, 0)) for line in lines]
+    return tuple([CartLine(line.goods_id, nums, line.checked) for line, nums in left if nums > 0])
 
 
 def decide(cart: Cart, command: CartCommand) -> tuple[CartEvent, ...]:

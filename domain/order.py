@@ -119,7 +119,7 @@ OrderEvent = OrderPlaced | OrderPaid | OrderClosed | RefundDue
 def evolve(order: Order, event: OrderEvent) -> Order:
     match event:
         case OrderPlaced(placed):
-            return Order(status=OrderStatus.TO_PAY, placed=placed)
+            return Order(OrderStatus.TO_PAY, placed)
         case OrderPaid(payment):
             return replace(order, status=OrderStatus.PAID, payment=payment)
         case OrderClosed(reason):

@@ -1,9 +1,16 @@
 """What a saga owes inventory: from its state, or from the event that has just made it owed."""
 
-from domain.saga import MOVES, OWES, OrderStarted, Saga, SagaEvent, Step, started
+from collections.abc import Iterable
+from typing import Any, Final
+
+from domain.order import OrderLine
+from domain.saga import MOVES, OWES, OrderStarted, Saga, SagaEvent, Step
 from domain.sale import Line, Rollback, Sell
 
 _LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
+
+MAKE_OWED: Final[frozenset[type[Any]]] = frozenset({OrderStarted}) | _LEAD_TO_ROLLBACK
+"""Events after which something is owed. They stand in streams of sagas only."""
 
 
 def owed(saga: Saga) -> Sell | Rollback | None:
@@ -12,7 +19,7 @@ def owed(saga: Saga) -> Sell | Rollback | None:
         case None:
             return None
         case kind if kind is Sell:
-            return Sell(saga.order_id, tuple(Line(line.goods_id, line.nums) for line in saga.lines))
+            return _sell(saga.order_id, saga.lines)
         case _:
             return Rollback(saga.order_id)
 
@@ -24,5 +31,9 @@ def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
     within half a second, also knows whether the deadline has passed meanwhile.
     """
     if isinstance(event, OrderStarted):
-        return owed(started(event))
+        return _sell(order_id, event.lines)
     return Rollback(order_id) if type(event) in _LEAD_TO_ROLLBACK else None
+
+
+def _sell(order_id: str, lines: Iterable[OrderLine]) -> Sell:
+    return Sell(order_id, tuple([Line(line.goods_id, line.nums) for line in lines]))

@@ -2,21 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any, Final
 
 from domain.recorded import Recorded
 from domain.saga import OrderCancelled, PlacementRefused, SellConfirmed, SellDenied, SellUnanswered
 from domain.saga_acts import CompensationOrdered
-from domain.streams import category, key_of
+from domain.streams import key_of
 
-DECISIVE = (
-    SellConfirmed,
-    SellDenied,
-    PlacementRefused,
-    SellUnanswered,
-    OrderCancelled,
-    CompensationOrdered,
+DECISIVE: Final[frozenset[type[Any]]] = frozenset(
+    {SellConfirmed, SellDenied, PlacementRefused, SellUnanswered, OrderCancelled, CompensationOrdered}
 )
-"""Events that end the wait of whoever placed the order."""
+"""Events that end the wait of whoever placed the order. They stand in streams of sagas only."""
 
 Waiter = asyncio.Future[tuple[Recorded, ...]]
 
@@ -57,8 +53,4 @@ class Outcomes:
 
 
 def decided_orders(events: Sequence[Recorded]) -> list[str]:
-    return [key_of(e.originator_id) for e in events if isinstance(e.event, DECISIVE)]
-
-
-def is_saga(recorded: Recorded) -> bool:
-    return category(recorded.originator_id) == "saga"
+    return [key_of(recorded.originator_id) for recorded in events if type(recorded.event) in DECISIVE]

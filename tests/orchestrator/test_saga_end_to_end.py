@@ -33,7 +33,7 @@ from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.ledger import Codec, Ledger
 from orchestrator.messages import Command, Reply
-from orchestrator.outcomes import Outcomes, is_saga
+from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
 from tests.parking import MemoryParking
@@ -80,7 +80,7 @@ class DueSagas:
         self.since: dict[str, datetime] = {}
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
-        for recorded in filter(is_saga, events):
+        for recorded in [each for each in events if streams.category(each.originator_id) == "saga"]:
             order_id = streams.key_of(recorded.originator_id)
             before = self.sagas.get(order_id, Saga())
             self.sagas[order_id] = evolve(before, recorded.event)

@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from adapters.projection_states import STANDS_STILL, Look, Standing
+from adapters.seal_lag import SealLook
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -99,3 +100,32 @@ class ProjectionNumbers(Collector):
                 if value is not None:
                     metric.add_metric((one.name, one.log), value)
             yield metric
+
+
+class SealNumbers(Collector):
+    """How far sealing is behind, whichever process seals. `lags`: the latest look, None without an answer."""
+
+    def __init__(self, lags: Callable[[], SealLook | None]) -> None:
+        self._lags = lags
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        look = self._lags()
+        is_whole = look is not None and not look.missing
+        yield GaugeMetricFamily(
+            "tillroll_seal_lags_known",
+            "1 when all logs told how far they are sealed; 0: those that did not are left out.",
+            float(is_whole),
+        )
+        events = GaugeMetricFamily(
+            "tillroll_seal_lag_events", "Events of the log that are not sealed yet.", labels=("log",)
+        )
+        seconds = GaugeMetricFamily(
+            "tillroll_seal_lag_seconds", "Age of the oldest event that is not sealed yet.", labels=("log",)
+        )
+        for lag in () if look is None else look.lags:
+            events.add_metric((lag.log,), lag.events)
+            if lag.oldest_s is not None:
+                seconds.add_metric((lag.log,), lag.oldest_s)
+        yield from (events, seconds)

@@ -199,8 +199,8 @@ class _Databases:
             log=kept.projection.log,
             position=position,
             head=head,
-            behind_s=0.0 if head is not None and not is_behind else _age_s(waits_since),
-            quiet_s=_age_s(max(moved_at, waits_since or moved_at)) or 0.0,
+            behind_s=0.0 if head is not None and not is_behind else age_s(waits_since),
+            quiet_s=age_s(max(moved_at, waits_since or moved_at)) or 0.0,
             moved_at=moved_at,
             error=error,
             fits=shape in (None, kept.projection.shape),
@@ -210,9 +210,7 @@ class _Databases:
         """When the first event after that position was recorded; None where that cannot be read in it."""
         log = kept.projection.log
         rows = self._rows(kept.log_dsn, f"the {log} log", "first_after", log, {"after": position})
-        with suppress(msgspec.MsgspecError, IndexError, UnicodeDecodeError):
-            return msgspec.json.decode((rows or [])[0][0], type=_Recorded).at
-        return None
+        return recorded_at(rows[0][0]) if rows else None
 
     def _rows(
         self, dsn: str, what: str, name: str, schema: str, params: Mapping[str, Any] | None = None
@@ -227,7 +225,7 @@ class _Databases:
         """One that failed is not tried again: each try may take seconds."""
         if dsn not in self._connections:
             try:
-                self._connections[dsn] = self._stack.enter_context(_connected(dsn))
+                self._connections[dsn] = self._stack.enter_context(quick_connection(dsn))
             except psycopg.Error as error:
                 self._connections[dsn] = error
         found = self._connections[dsn]
@@ -241,11 +239,19 @@ class _Databases:
             self.missing.append(line)
 
 
-def _age_s(at: datetime | None) -> float | None:
+def recorded_at(state: bytes) -> datetime | None:
+    """What a stored event says of its time; None where that cannot be read in it."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(state, type=_Recorded).at
+    return None
+
+
+def age_s(at: datetime | None) -> float | None:
     return None if at is None else max(0.0, (utc_now() - at).total_seconds())
 
 
-def _connected(dsn: str) -> psycopg.Connection:
+def quick_connection(dsn: str) -> psycopg.Connection:
+    """For looking on: it answers within TIMEOUT_S, or raises psycopg.Error. It cannot write."""
     options = f"-c statement_timeout={TIMEOUT_S}s -c default_transaction_read_only=on"
     quick = make_conninfo(session(dsn, options), connect_timeout=TIMEOUT_S)
     return psycopg.connect(quick, autocommit=True)

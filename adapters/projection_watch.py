@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from adapters.projection_states import Condition, Look, Standing
+from adapters.projection_states import Condition, Standing
 
 FRESH_S: Final = 1.0
 """How old an answer may be."""
@@ -24,27 +24,30 @@ STILL: Final[Mapping[Condition, str]] = {
 }
 
 
-class Lately:
+T = TypeVar("T")
+
+
+class Lately(Generic[T]):
     """The latest look, for whoever asks and however many: one at a time, one a second, and no long waits.
 
     `ask`: looks. It has a thread of its own, which ends with the process whatever it waits for. `clock`:
     seconds that only grow.
     """
 
-    def __init__(self, ask: Callable[[], Look], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], T], clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._clock = clock
         self._lock = threading.Lock()
-        self._latest: Future[Look] | None = None
+        self._latest: Future[T] | None = None
         self._asked_at = 0.0
 
-    def look(self) -> Look | None:
+    def look(self) -> T | None:
         """At most a second old, or being made while we wait; None when that takes more than 2 s. Blocks."""
         with suppress(TimeoutError):
             return self._recent().result(WAIT_S)
         return None
 
-    def _recent(self) -> Future[Look]:
+    def _recent(self) -> Future[T]:
         with self._lock:
             latest = self._latest
             is_old = self._clock() - self._asked_at > FRESH_S
@@ -54,7 +57,7 @@ class Lately:
                 threading.Thread(target=self._answer, args=(latest,), daemon=True).start()
             return latest
 
-    def _answer(self, latest: Future[Look]) -> None:
+    def _answer(self, latest: Future[T]) -> None:
         try:
             latest.set_result(self._ask())
         except BaseException as error:  # noqa: BLE001 - told to whoever waits

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import psycopg
 from eventsourcing.persistence import Notification, PersistenceError
+from prometheus_client import CollectorRegistry
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_codec import decode
 from adapters.http_app import create_app
 from adapters.http_fast_lane import FastLane
-from adapters.http_metrics import ProjectionNumbers
+from adapters.http_metrics import ProjectionNumbers, SealNumbers
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
@@ -30,6 +31,7 @@ from adapters.postgres_recorder import LogRecorder
 from adapters.projection_states import READ_SCHEMA, Look, kept_projections, look
 from adapters.projection_watch import Lately, in_words
 from adapters.saga_rows import saga_of
+from adapters.seal_lag import look_at_seals
 from adapters.settings import SERVICES as DATABASES
 from adapters.token_key_file import token_key
 from adapters.user_sessions import Sessions
@@ -65,6 +67,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     queries = Queries(pool)
     eraser = eraser_of(people, plant.order_ledger(), queries, settings)
     dsns = {str(service): plant.dsn(service) for service in DATABASES}
+    logs = {service.log: plant.dsn(service.log) for service in SERVICES}
     states = Lately(partial(look, kept_projections(dsns))).look
     parts = HttpParts(
         users=plant.ledger(USER),
@@ -85,16 +88,21 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
         new_command_id=new_command_id,
         readiness=Readiness(plant, states).look,
         saga=partial(saga_of, plant.dsn(ORDER.log)),
-        timeline=partial(timeline_of, {service.log: plant.dsn(service.log) for service in SERVICES}),
+        timeline=partial(timeline_of, logs),
     )
     follower = Follower(plant.dsn(USER.log), sessions)
     plant.stack.callback(follower.close)
     await follower.begin()
     sessions.hears_all = people.personal.hears_all = follower.hears_all
     plant.tasks += [follower.run(), eraser.run()]
-    numbers = [plant.numbers.registry, ProjectionNumbers(states).registry]
-    app = FastLane(create_app(parts, numbers))
+    app = FastLane(create_app(parts, [plant.numbers.registry, *_asked_for(states, logs)]))
     plant.tasks.append(serve_http(app, sock, trusted_proxies=settings.proxies))
+
+
+def _asked_for(states: Callable[[], Look | None], logs: Mapping[str, str]) -> list[CollectorRegistry]:
+    """The numbers that the databases are asked for, each once a second at most."""
+    seals = Lately(partial(look_at_seals, logs)).look
+    return [ProjectionNumbers(states).registry, SealNumbers(seals).registry]
 
 
 async def _id_pool(plant: Plant, log: Any) -> AsyncConnectionPool[Any]:

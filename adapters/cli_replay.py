@@ -32,10 +32,10 @@ from adapters.story_find import (
     Asked,
     goods_exist,
     order_exists,
-    orders_of_trade,
     orders_of_user,
     parse,
 )
+from adapters.story_trades import orders_of_trade
 from adapters.story_words import money
 
 DEFAULT_LIMIT: Final = 50
@@ -111,8 +111,8 @@ def _number(key: str, how: _How) -> None:
         _order(key, how)
     elif are_goods:
         _goods(key, how)
-    elif orders_of_trade(how.dsns, key):
-        _trade(key, how)
+    elif orders := orders_of_trade(how.dsns, key):
+        _orders(key, orders, how)
     else:
         not_found(f"there is no order {key}, and no goods or trade of that number")
 
@@ -164,6 +164,10 @@ def _trade(trade_id: str, how: _How) -> None:
     orders = orders_of_trade(how.dsns, trade_id)
     if not orders:
         not_found(f"no payment came with trade {trade_id}")
+    _orders(trade_id, orders, how)
+
+
+def _orders(trade_id: str, orders: tuple[str, ...], how: _How) -> None:
     several = f"trade {trade_id} stands at {len(orders)} orders: {', '.join(orders)}"
     if len(orders) > 1 and (how.as_json or how.html is not None):
         raise BadArgument(f"{several}; --json and --html tell of one: name it")

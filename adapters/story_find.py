@@ -95,12 +95,6 @@ def goods_exist(dsns: Mapping[str, str], goods_id: str) -> bool:
     return bool(inventory.read_stream(streams.stock(int(goods_id)), version=1))
 
 
-def orders_of_trade(dsns: Mapping[str, str], trade_id: str) -> tuple[str, ...]:
-    """Orders that were paid with it, or are to get it back, the oldest first. Raises LogUnreadable."""
-    paid = StoryReader(dsns["order"], "order").payments(trade_id)
-    return tuple(dict.fromkeys(streams.key_of(event.originator_id) for event in paid))
-
-
 def refunds_due(dsns: Mapping[str, str], limit: int) -> tuple[RefundOwed, ...]:
     """The newest first. Raises LogUnreadable."""
     reader = StoryReader(dsns["order"], "order")

@@ -40,13 +40,20 @@ class StoryReader(LogReader):
             rows = self._rows(connection, "read_streams", {"streams": list(names)})
         return list(map(self._decoded, rows))
 
-    def payments(self, trade_id: str) -> list[Recorded]:
+    def payments(self, trade_id: str, after: int = 0) -> list[Recorded]:
         """What was paid, or is to be given back, with that trade. Raises LogUnreadable, LogDamaged."""
+        return self._payments("payments", trade_id, {"after": after})
+
+    def payments_of(self, names: Sequence[str], trade_id: str) -> list[Recorded]:
+        """The same in these streams alone. Raises LogUnreadable, LogDamaged."""
+        return self._payments("payments_of", trade_id, {"streams": list(names)})
+
+    def _payments(self, query: str, trade_id: str, where: Params) -> list[Recorded]:
         topics = [name for kind in (OrderPaid, RefundDue) for name in stored_names(kind)]
         needle = msgspec.json.encode(trade_id).decode()
-        params: Params = {"topics": topics, "needle": needle, "limit": MAX_PAYMENTS}
+        params: Params = {**where, "topics": topics, "needle": needle, "limit": MAX_PAYMENTS}
         with self._connection() as connection:
-            rows = self._rows(connection, "payments", params)
+            rows = self._rows(connection, query, params)
         return [paid for paid in map(self._decoded, rows) if paid.event.payment.trade_id == trade_id]
 
     def refunds(self, limit: int) -> list[Recorded]:

@@ -1,7 +1,7 @@
 """The shop with eventsourcing as its documentation shows it: aggregates with @event, saved by an application.
 
 Goods and order are saved together, which is one transaction of the library's own PostgreSQL recorder. Who
-was second to change the same goods gets an IntegrityError and tries again with the library's own @retry.
+was second to change the same goods gets an IntegrityError and has to try again.
 The recorder's settings are the library's: fifteen connections at most, no cache of aggregates.
 """
 
@@ -12,14 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
-from eventsourcing.persistence import IntegrityError
-from eventsourcing.utils import retry
 from psycopg.conninfo import conninfo_to_dict
-
-ATTEMPTS: Final = 1_000
-WAIT_S: Final = 1.0
-"""Before the next attempt. Where all want the same goods, a short wait is many times slower: every caller reads
-the long stream again, and all but one in vain. With a long one they leave each other alone, and some wait."""
 
 STOCKED_AT_ONCE: Final = 500
 READ_AT_ONCE: Final = 1_000
@@ -68,9 +61,8 @@ CONTACT: Final = ["1 High Street, London", "Ann Example", "07700 900000", "leave
 class Shop(Application[UUID]):
     name = "shop"
 
-    @retry(IntegrityError, max_attempts=ATTEMPTS, wait=WAIT_S)
     def place(self, user: int, one: int, other: int) -> UUID:
-        """Raises SoldOut, and IntegrityError after so many attempts."""
+        """Raises SoldOut, and IntegrityError when another was first to change one of the goods."""
         wanted: list[Goods] = [self.repository.get(Goods.create_id(number)) for number in (one, other)]
         lines: list[dict[str, int | str]] = [
             {"goods": goods.number, "name": goods.name, "price": goods.price, "nums": 1} for goods in wanted
@@ -110,7 +102,7 @@ def environment(dsn: str) -> dict[str, str]:
 
 
 def checked_orders(shop: Shop, stock: int) -> int:
-    """How many there are. Raises AssertionError when not just those were sold, or over `stock` of one goods."""
+    """How many there are. Raises AssertionError when others were sold, or more than `stock` of one goods."""
     ordered: Counter[UUID] = Counter()
     sold: Counter[UUID] = Counter()
     orders = 0

@@ -1,10 +1,13 @@
 """Processes that call a peer: begun together once all are ready, and none is left behind."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from adapters.processes import dying_with_us
 from benchmarks.peers.callers import READY, WARM_UP_S, Called, read_called
 
 END_LIMIT_S: Final = 10.0
@@ -17,10 +20,11 @@ Worker = subprocess.Popen[str]
 def worker(command: Sequence[str], handed_over: Sequence[int] = ()) -> Iterator[Worker]:
     """A process that has said it is ready; it is ended when the block is left.
 
-    Raises AssertionError when it ends before. `handed_over`: open files that it inherits.
+    It ends with us, too. `handed_over`: open files it inherits. Raises AssertionError when it ends early.
     """
+    whole = [*dying_with_us(signal.SIGKILL, os.geteuid(), os.getegid()), *command]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, pass_fds=handed_over, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(whole, pass_fds=handed_over, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == READY, f"ended before it was ready: {command}"

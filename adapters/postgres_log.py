@@ -1,6 +1,6 @@
 """The ledger's log over our Postgres recorder: errors of the library become those of the port."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
@@ -77,6 +77,10 @@ class PostgresLog:
     def find(self, event: StoredEvent) -> int | None:
         with _translated():
             return self.recorder.select_position(event)
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        with _translated():
+            return self.recorder.select_changed(after)
 
     def close(self) -> None:
         self.recorder.datastore.close()

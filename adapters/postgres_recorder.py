@@ -8,7 +8,7 @@ Differences from its parent, each for a reason:
   ledger asks the log instead (`select_position`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -50,6 +50,8 @@ class ArrayRecorder(PostgresApplicationRecorder):
         self._insert = SQL(_INSERT).format(**names)
         self._select_since = SQL(_SELECT_SINCE).format(**names)
         self._select_position = SQL(_SELECT_POSITION).format(**names)
+        self._select_changed = SQL(_SELECT_CHANGED).format(**names)
+        self._select_last = SQL(_SELECT_LAST).format(**names)
         self._expect = SQL("SELECT {schema}.expect_versions(%b, %b)").format(schema=names["schema"])
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
@@ -98,6 +100,16 @@ class ArrayRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(self._select_since, (list(since), list(since.values())), prepare=True)
             return cursor.fetchall()
+
+    def select_changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        """The last notification id, and the streams with events after the given one; None: the last alone."""
+        with self.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            if after is None:
+                cursor.execute(self._select_last, prepare=True)
+                row = cursor.fetchone()
+                return (0 if row is None else int(row[0])), ()
+            rows = cursor.execute(self._select_changed, (after,), prepare=True).fetchall()
+            return max([after, *(row[1] for row in rows)]), {row[0] for row in rows}
 
     def select_position(self, event: StoredEvent) -> int | None:
         """The notification id of exactly this event, or None.
@@ -149,6 +161,12 @@ _SELECT_SINCE: Final = (
     " WHERE originator_id = k.id AND originator_version > k.version"
     " ORDER BY originator_version) AS e"
 )
+
+_SELECT_CHANGED: Final = (
+    "SELECT originator_id, notification_id FROM {schema}.{table} WHERE notification_id > %s"
+)
+
+_SELECT_LAST: Final = "SELECT coalesce(max(notification_id), 0) FROM {schema}.{table}"
 
 _SELECT_POSITION: Final = (
     "SELECT notification_id FROM {schema}.{table}"

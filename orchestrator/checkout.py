@@ -12,7 +12,6 @@ from typing import Final, get_args
 
 from domain import streams
 from domain.cart import Cart
-from domain.goods import Goods
 from domain.key import UNUSED, Key, Keyed, KeyUse, NoteUndecided
 from domain.order import NONE, Contact, Order, OrderPlaced
 from domain.order import evolve as evolve_order
@@ -21,6 +20,7 @@ from domain.refusals import CartChanged, IdTaken
 from domain.saga import NEW, Offer, Saga, SagaEvent, StartOrder, Step
 from domain.saga import evolve as evolve_saga
 from orchestrator.ledger import Done, Ledger
+from orchestrator.offers import Offers
 from orchestrator.outcomes import Outcomes, Waiter
 
 MAX_TRIES: Final = 5
@@ -62,7 +62,7 @@ class CheckoutTerms:
 class Checkout:
     def __init__(self, orders: Ledger, goods: Ledger, outcomes: Outcomes, terms: CheckoutTerms) -> None:
         self._orders = orders
-        self._goods = goods
+        self._goods = Offers(goods)
         self._outcomes = outcomes
         self._terms = terms
 
@@ -128,9 +128,7 @@ class Checkout:
         cart: Cart | None = None if fresh else self._orders.peek(name)
         if cart is None:
             cart = (await self._orders.read(name))[name]
-        checked = cart.checked()
-        known = await self._goods.read(*[streams.goods(line.goods_id) for line in checked]) if checked else {}
-        return tuple([_offer(line.goods_id, known[streams.goods(line.goods_id)]) for line in checked])
+        return await self._goods.of([line.goods_id for line in cart.checked()])
 
     async def _replayed(self, done: Done, use: KeyUse, cause: Cause, wait_s: float) -> Placing:
         key: Key = done.states[use.stream]
@@ -181,10 +179,6 @@ class Checkout:
         saga_name, order_name = streams.saga(order_id), streams.order(order_id)
         states = await self._orders.read(saga_name, order_name)
         return Placing(order_id, states[saga_name], states[order_name], replayed, None)
-
-
-def _offer(goods_id: int, goods: Goods) -> Offer:
-    return Offer(goods_id, goods.name, goods.price, goods.for_sale)
 
 
 async def _told(waiter: Waiter, within_s: float) -> tuple[Recorded, ...]:

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
@@ -18,7 +18,7 @@ from domain.recorded import Cause, Recorded
 from domain.refusals import Overloaded, Unavailable
 from domain.service import Service, States
 from orchestrator.bookkeeper import Answer, Bookkeeper, Codec, Done, Request
-from orchestrator.log import Log
+from orchestrator.log import Log, LogUnavailable
 from orchestrator.patient_log import PatientLog
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ class Ledger:
         self.listeners: list[Callable[[Sequence[Recorded]], None]] = []
         self.commits = 0
         self.commands = 0
-        self._books = Bookkeeper(service, PatientLog(log, service.log, pause), codec)
+        self._log = PatientLog(log, service.log, pause)
+        self._books = Bookkeeper(service, self._log, codec)
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
@@ -100,6 +101,19 @@ class Ledger:
             raise answer
         assert not isinstance(answer, Done)
         return answer
+
+    async def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        """The last position, and the streams with events after the given one; None for the last one alone.
+
+        Raises Unavailable.
+        """
+        if self._closing:
+            raise Unavailable
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._log.changed, after)
+        except LogUnavailable as error:
+            raise Unavailable from error
 
     def peek(self, stream: str) -> Any | None:
         """The state as this process last saw it, or None. Only for what a commit checks afterwards."""

@@ -1,9 +1,12 @@
 """The log as the ledger sees it, and that view over any recorder of the eventsourcing library."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Protocol
 
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
+
+MANY: Final = 1_000_000
+"""More events than a log in memory has."""
 
 
 class LogConflict(Exception):
@@ -33,6 +36,13 @@ class Log(Protocol):
         """The position of exactly this event, once it is sure to be stored or sure not to be."""
         ...
 
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        """The last position, and the streams with events after the given one; None for the last one alone.
+
+        Raises LogUnavailable.
+        """
+        ...
+
 
 class RecorderLog:
     """Any recorder of the library, such as its in-memory one. `expect` holds while one thread writes."""
@@ -60,6 +70,12 @@ class RecorderLog:
         if not stored or stored[0].state != event.state:
             return None
         return self._position(stored[0])
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        if after is None:
+            return self.recorder.max_notification_id() or 0, ()
+        later = self.recorder.select_notifications(after, MANY, inclusive_of_start=False)
+        return max([after, *(note.id for note in later)]), {str(note.originator_id) for note in later}
 
     def _position(self, event: StoredEvent) -> int:
         return next(note.id for note in self._notes() if _same_place(note, event))

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -50,6 +50,10 @@ class PatientLog:
             if positions is not None:
                 return positions
         raise LogUnavailable("gave up appending")
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        """Raises LogUnavailable after the last pause."""
+        return self._patiently(lambda: self._log.changed(after))
 
     def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
         """All or none of a commit is stored, and nobody else takes ids meanwhile, so they are a range."""

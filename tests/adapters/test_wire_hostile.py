@@ -22,14 +22,14 @@ from adapters.ids import utc_now
 from adapters.nats_wire import FETCHERS
 from adapters.postgres_migrate import migrate_log
 from adapters.postgres_parked import MAX_DATA_BYTES
+from domain import sale
 from domain.cart import CartLine, ReplaceCart
 from domain.order import Contact
 from domain.recorded import Cause
 from domain.saga import Offer, StartOrder, Step
-from domain.sale import Line, Rollback, SaleStatus, Sell
+from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.stock import SetInv
 from orchestrator.intake import Parked, ParkingLot, ParkingUnavailable
-from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.messages import RolledBackReply, SellRefusedReply, SoldReply
 from tests.adapters.test_wire_codec import POISON
 from tests.adapters.wire_shop import GOOD, Shop, a_shop
@@ -268,14 +268,14 @@ async def test_a_forged_rollback_gives_back_once_and_the_books_tell(selling: Sho
 async def test_a_bug_in_one_command_is_parked_alone_and_its_neighbours_are_done(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = InventoryWorker._answer
+    decide = sale.decide_rollback
 
-    async def with_a_bug(worker: InventoryWorker, command: Any) -> Any:
+    def with_a_bug(found: Sale, stocks: Any, command: Rollback) -> Any:
         if command.order_id == "7":
             raise KeyError("a bug")
-        return await answer(worker, command)
+        return decide(found, stocks, command)
 
-    monkeypatch.setattr(InventoryWorker, "_answer", with_a_bug)
+    monkeypatch.setattr(sale, "decide_rollback", with_a_bug)
     await shop.wire.send_commands([Rollback("6"), Rollback("7"), Rollback("8")])
     await shop.until(lambda: shop.counted["parked-failed"] == 1)
     await shop.flows(1)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
@@ -53,6 +53,9 @@ class WrappedLog:
 
     def find(self, event: StoredEvent) -> int | None:
         return self.log.find(event)
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        return self.log.changed(after)
 
 
 class Gate:

@@ -1,6 +1,6 @@
 """The patient log: an answer that was lost is looked up, and only somebody else's event is a conflict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -38,6 +38,9 @@ class ScriptedLog:
     def find(self, event: StoredEvent) -> int | None:
         self._play("find")
         return self.log.find(event)
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        return self.log.changed(after)
 
 
 def event(version: int, state: bytes = b"mine", stream: str = "stock-1") -> StoredEvent:

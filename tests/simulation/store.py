@@ -1,6 +1,6 @@
 """Logs and read models in memory, with everything that can go wrong between a process and its database."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from eventsourcing.persistence import StoredEvent
@@ -94,6 +94,11 @@ class SimLog:
             raise LogUnavailable("simulated")
         self._disk.end_what_is_under_way()
         return self._disk.log.find(event)
+
+    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
+        if self._chance.fault("load") or self._disk.is_down:
+            raise LogUnavailable("simulated")
+        return self._disk.log.changed(after)
 
 
 class ReadModelsAway(Exception):

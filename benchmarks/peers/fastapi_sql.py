@@ -68,6 +68,7 @@ def _figures(asked: Asked, result: Loaded, work: Work, own_cpu_s: float, written
         p99_ms=placed.p99_ms,
         cpu_ms_per_order=(own_cpu_s + work.cpu_s) * 1e3 / written,
         postgres_ms_per_order=work.cpu_s * 1e3 / written,
+        load_ms_per_order=result.cpu_s * 1e3 / written,
         commits_per_order=work.commits / written,
         wal_bytes_per_order=work.wal_bytes / written,
         errors=sum(result.others.values()) + result.unanswered,

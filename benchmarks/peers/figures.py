@@ -23,8 +23,8 @@ class Figures:
     """Of one round. `orders`: placed in `seconds`; those of the warm-up are not among them.
 
     `cpu_ms_per_order`: of the peer and of PostgreSQL together, `postgres_ms_per_order`: of PostgreSQL alone;
-    what made the load is in neither where it has a process of its own. `errors`: asked for and not placed,
-    though nothing was sold out. `oversold`: goods with less than nothing left, which is an AssertionError.
+    `load_ms_per_order`: of the process that made the load, 0 where the peer's own did.
+    `errors`: asked for and not placed, though nothing was sold out. `oversold`: goods with less than nothing left, which is an AssertionError.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Figures:
     p99_ms: float
     cpu_ms_per_order: float
     postgres_ms_per_order: float
+    load_ms_per_order: float
     commits_per_order: float
     wal_bytes_per_order: float
     errors: int
@@ -73,6 +74,7 @@ def figures_of(name: str, asked: Asked, called: Called, work: Work, *, written: 
         p99_ms=percentile(times, 99),
         cpu_ms_per_order=(called.cpu_s + work.cpu_s) * 1e3 / written,
         postgres_ms_per_order=work.cpu_s * 1e3 / written,
+        load_ms_per_order=0.0,
         commits_per_order=work.commits / written,
         wal_bytes_per_order=work.wal_bytes / written,
         errors=sum(called.errors.values()),

@@ -1,6 +1,8 @@
 """The order as a DBOS workflow, called from threads. Runs in the environment of the peers.
 
-    python -m benchmarks.peers.dbos_app --dsn DSN --executor 0 --threads 32 --seconds 10 --shape spread
+    python -m benchmarks.peers.dbos_app --dsn DSN --executor 0 --threads 8 --sessions 8 --seconds 9 --shape hot
+
+`--sessions`: with the database, for its own tables and again as many for those of the shop.
 
 Written as DBOS 3's own starter and its checkout example are: tables of SQLAlchemy, each database operation a
 transaction of a datasource, the workflow an ordinary function, and what was done is undone when it fails.
@@ -23,7 +25,6 @@ from benchmarks.limit_shop import GOODS
 from benchmarks.peers.callers import Calling, Place, call_when_told
 
 READ_COMMITTED: Final = "READ COMMITTED"
-MIN_SESSIONS: Final = 20
 
 metadata = sa.MetaData(schema="by_hand")
 goods = sa.Table(
@@ -163,20 +164,21 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--executor", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--sessions", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--shape", required=True)
     args = parser.parse_args(arguments)
-    sessions = max(MIN_SESSIONS, args.threads)
     config: DBOSConfig = {
         "name": "shop",
         "system_database_url": args.dsn,
-        "sys_db_pool_size": sessions,
+        "sys_db_pool_size": args.sessions,
         # At its start an executor takes up what it left unfinished, so each process needs its own name.
         "executor_id": f"shop-{args.executor}",
         "log_level": "WARNING",
     }
     DBOS(config=config)
-    place = shop(SQLAlchemyDatasource.create(args.dsn, engine_kwargs={"pool_size": sessions}))
+    engine = {"pool_size": args.sessions, "max_overflow": 0}
+    place = shop(SQLAlchemyDatasource.create(args.dsn, engine_kwargs=engine))
     DBOS.launch()
     try:
         call_when_told(place, Calling(args.threads, args.seconds, GOODS, args.shape == "hot"))

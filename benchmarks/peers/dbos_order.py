@@ -6,6 +6,7 @@ Threads call the workflow itself, without HTTP. DBOS is installed into .venv-pee
 """
 
 import sys
+from typing import Final
 
 import psycopg
 
@@ -15,6 +16,9 @@ from benchmarks.peers.environment import peers_python
 from benchmarks.peers.figures import Asked, Figures, figures_of
 from benchmarks.peers.figures import main as peer_main
 from benchmarks.peers.workers import called_by, workers
+
+SESSIONS: Final = 40
+"""Of all processes, for DBOS' own tables, and as many for the shop's: the server lets in a hundred."""
 
 
 def dbos_round(dsn: str, asked: Asked) -> Figures:
@@ -33,9 +37,11 @@ def dbos_round(dsn: str, asked: Asked) -> Figures:
 def _commands(dsn: str, asked: Asked) -> list[list[str]]:
     """One after the other is made ready, so that only the first makes DBOS' own tables."""
     processes = max(1, asked.workers)
+    threads = max(1, asked.clients // processes)
     options = {
         "--dsn": dsn,
-        "--threads": max(1, asked.clients // processes),
+        "--threads": threads,
+        "--sessions": max(1, min(threads, SESSIONS // processes)),
         "--seconds": asked.seconds,
         "--shape": asked.shape,
     }

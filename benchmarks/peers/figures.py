@@ -24,7 +24,8 @@ class Figures:
 
     `cpu_ms_per_order`: of the peer and of PostgreSQL together, `postgres_ms_per_order`: of PostgreSQL alone;
     `load_ms_per_order`: of the process that made the load, 0 where the peer's own did.
-    `errors`: asked for and not placed, though nothing was sold out. `oversold`: goods with less than nothing left, which is an AssertionError.
+    `errors`: asked for and not placed, though nothing was sold out. `oversold`: goods with less than nothing
+    left, which is an AssertionError.
     """
 
     name: str

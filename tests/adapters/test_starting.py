@@ -39,6 +39,11 @@ COMMANDS = {
     "cli_projections": EVERYTHING,
     "cli_parked": EVERYTHING,
     "cli_saga": EVERYTHING,
+    "cli_audit": EVERYTHING - {"jinja2"},
+    "cli_keys": EVERYTHING - {"pyseto", "cryptography"},
+    "cli_site": WEB | BROKER | PAGES | {"prometheus_client"},
+    "cli_users": WEB | BROKER | PAGES | SERVERS | {"prometheus_client"},
+    "cli_load": WEB | {"nats"} | PAGES | {"prometheus_client"},
     "cli_seal": WEB | BROKER | PAGES | SERVERS | {"argon2", "uvloop"},
     "cli_serve": EVERYTHING - {"uvloop"} | {"rich", "msgspec", "eventsourcing", "domain"},
 }

@@ -6,11 +6,11 @@ written. Checks share no code with the decisions they look at, apart from the sa
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from domain.recorded import Recorded
 
@@ -94,13 +94,34 @@ class Check(Protocol):
         ...
 
 
+@runtime_checkable
+class OfSomeEvents(Protocol):
+    """A check that needs to see no events but these; any other would tell it nothing."""
+
+    @property
+    def events(self) -> Collection[type[Any]]: ...
+
+
+See = Callable[[Recorded], Iterable[Finding]]
+
+
 def walk(events: Iterable[Recorded], checks: Sequence[Check]) -> Iterator[Finding]:
     """One pass over a log for all its checks."""
+    seen_by: dict[type[Any], list[See]] = {}
     for recorded in events:
-        for check in checks:
-            yield from check.see(recorded)
+        kind = type(recorded.event)
+        if kind not in seen_by:
+            seen_by[kind] = [check.see for check in checks if _wants(check, kind)]
+        for see in seen_by[kind]:
+            found = see(recorded)
+            if found != ():
+                yield from found
     for check in checks:
         yield from check.end()
+
+
+def _wants(check: Check, kind: type[Any]) -> bool:
+    return not isinstance(check, OfSomeEvents) or kind in check.events
 
 
 class Tally:
@@ -124,6 +145,16 @@ class Tally:
 
     def checked(self, name: str, question: str, count: int, unit: str) -> None:
         self._checks.append(Checked(name, question, count, unit, self._found[name]))
+
+    def merge(self, other: "Tally") -> None:
+        """Takes over what was found and checked elsewhere; no check is in both."""
+        self._kept |= other._kept
+        self._found += other._found
+        self._checks += other._checks
+
+    def arrange(self, names: Sequence[str]) -> None:
+        """Puts the checks, and so their findings, into the order of these names; all must be named."""
+        self._checks.sort(key=lambda checked: names.index(checked.check))
 
     def report(self, positions: Mapping[str, int], unfinished: Sequence[Unfinished]) -> Report:
         """Findings in the order of their checks."""

@@ -58,6 +58,7 @@ class OrdersAddUp:
     name = "orders"
     question = "Every order: sum of its lines, paid in full and once, or closed"
     unit = "orders"
+    events = frozenset({OrderStarted, OrderPlaced, OrderPaid, OrderClosed, RefundDue})
 
     def __init__(self) -> None:
         self.facts: dict[str, OrderFacts] = {}
@@ -68,11 +69,7 @@ class OrdersAddUp:
         return len(self.facts)
 
     def see(self, recorded: Recorded) -> Iterable[Finding]:
-        match recorded.event:
-            case OrderStarted() | OrderPlaced() | OrderPaid() | OrderClosed() | RefundDue():
-                return self._book(recorded, recorded.event)
-            case _:
-                return ()
+        return self._book(recorded, recorded.event) if type(recorded.event) in self.events else ()
 
     def end(self) -> Iterable[Finding]:
         return ()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from domain import streams
 from domain.order import OrderStatus
@@ -54,6 +54,7 @@ class SagasMoveLegally:
     name = "sagas"
     question = "Every saga: allowed moves only, in step with its order"
     unit = "sagas"
+    events = frozenset(get_args(SagaEvent))
 
     def __init__(self, orders: Mapping[str, OrderFacts]) -> None:
         self.facts: dict[str, SagaFacts] = {}

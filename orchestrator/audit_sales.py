@@ -67,6 +67,7 @@ class SalesMoveTheirStock:
     name = "sales"
     question = "Every sale and return moved exactly its units, once"
     unit = "sales"
+    events = frozenset({Sold, SellRefused, RolledBack, RollbackBarred, StockSold, StockReturned})
 
     def __init__(self) -> None:
         self.facts: dict[str, SaleFacts] = {}

@@ -7,7 +7,7 @@ Every stock event claims the level after it. The level that follows from the qua
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import assert_never
+from typing import assert_never, get_args
 
 from domain import streams
 from domain.recorded import Recorded
@@ -37,6 +37,7 @@ class StockAddsUp:
     name = "stock"
     question = "Stock adds up after every event and is never below 0"
     unit = "goods"
+    events = frozenset(get_args(StockEvent))
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}

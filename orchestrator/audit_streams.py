@@ -3,7 +3,7 @@
 What cannot be read comes as `Damage`: it has its place in its stream, and nothing else is known of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -36,6 +36,9 @@ CATEGORIES_OF: Final[Mapping[str, frozenset[str]]] = {
 FOLLOWS: Final = "it was left out, so what else is found of its stream may follow from that"
 
 
+NOTHING_WRONG: Final = (None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A stored event that is not as it was written. `lost`: nobody can say what it was."""
@@ -57,14 +60,19 @@ class LogIsWhole:
         self.count = 0
         self._position = 0
         self._versions: dict[str, int] = {}
+        self._fitting = {(of, kind) for of in CATEGORIES_OF[log] for kind in EVENTS_OF[of]}
 
-    def see(self, recorded: Recorded) -> Iterator[Finding]:
-        stream, version, position = recorded.originator_id, recorded.originator_version, recorded.position
-        wrong_place = self._wrong_place(stream, version, position)
-        for wrong in (wrong_place, self._wrong_kind(recorded), _wrong_cause(recorded)):
-            if wrong:
-                yield Finding(self.name, stream, position, wrong, self._log)
+    def see(self, recorded: Recorded) -> Sequence[Finding]:
+        stream, version, _, _, position = recorded
+        wrongs = (
+            self._wrong_place(stream, version, position),
+            self._wrong_kind(recorded),
+            _wrong_cause(recorded),
+        )
         self._pass(stream, version, position)
+        if wrongs == NOTHING_WRONG:
+            return ()
+        return [Finding(self.name, stream, position, wrong, self._log) for wrong in wrongs if wrong]
 
     def see_damage(self, damage: Damage) -> Iterator[Finding]:
         """Damage comes in the order of the log: before what `see` gets of the same place, if it gets it."""
@@ -94,12 +102,11 @@ class LogIsWhole:
 
     def _wrong_kind(self, recorded: Recorded) -> str | None:
         category = streams.category(recorded.originator_id)
+        if (category, type(recorded.event)) in self._fitting:
+            return None
         if category not in CATEGORIES_OF[self._log]:
             return f"a {category} stream does not belong in the {self._log} log"
-        kind = type(recorded.event)
-        if kind not in EVENTS_OF[category]:
-            return f"{kind.__name__} does not belong in a {category} stream"
-        return None
+        return f"{type(recorded.event).__name__} does not belong in a {category} stream"
 
 
 def _wrong_cause(recorded: Recorded) -> str | None:

@@ -1,0 +1,109 @@
+"""One log read from one end to the other for all the checks that look at it: one piece of the audit's work.
+
+The pieces run in processes of their own. What goes in is a value, and so is what comes out: findings, counts,
+and the little that is kept of each order, which the parent compares across logs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapters.audit_events import AuditedLog, Heard
+from adapters.audit_models import AuditSnapshot, ReadModel
+from domain.recorded import Recorded
+from orchestrator.audit import Check, Tally, walk
+from orchestrator.audit_orders import OrderFacts, OrdersAddUp
+from orchestrator.audit_sagas import SagaFacts, SagasMoveLegally
+from orchestrator.audit_sales import SaleFacts, SalesMoveTheirStock
+from orchestrator.audit_stock import StockAddsUp
+from orchestrator.audit_streams import LogIsWhole
+from projections import PROJECTIONS
+
+PROGRESS_EVERY_EVENTS: Final = 1_000
+
+Hear = Callable[[int], None]
+"""Hears up to which position the log was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What to read. `until`: the last position of `log`. `models`: the position of each of its read models.
+
+    `snapshot`: name of the moment at which the read models are looked at.
+    """
+
+    log: str
+    dsn: str
+    until: int
+    read_dsn: str
+    snapshot: str
+    models: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.log} log"
+
+    @property
+    def length(self) -> int:
+        return self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of each order by its id, as far as the logs that were read tell it."""
+
+    orders: Mapping[str, OrderFacts] = field(default_factory=dict)
+    sagas: Mapping[str, SagaFacts] = field(default_factory=dict)
+    sales: Mapping[str, SaleFacts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    tally: Tally
+    facts: Facts
+
+
+def walk_log(task: Walk, hear: Hear) -> Walked:
+    """Raises LogUnreadable; psycopg.Error when the read models cannot be read."""
+    tally, whole = Tally(), LogIsWhole(task.log)
+    books, facts = _books(task.log)
+    with AuditSnapshot(task.read_dsn, task.snapshot) as snapshot:
+        checks = [whole, *books, *_models(task, snapshot)]
+        tally.add(walk(_told(task, _into(tally, whole), hear), checks))
+    for check in checks:
+        tally.close(check)
+    return Walked(tally, facts)
+
+
+def _books(log: str) -> tuple[Sequence[Check], Facts]:
+    match log:
+        case "order":
+            orders = OrdersAddUp()
+            sagas = SagasMoveLegally(orders.facts)
+            return (orders, sagas), Facts(orders=orders.facts, sagas=sagas.facts)
+        case "inventory":
+            sales = SalesMoveTheirStock()
+            return (StockAddsUp(), sales), Facts(sales=sales.facts)
+        case _:
+            return (), Facts()
+
+
+def _models(task: Walk, snapshot: AuditSnapshot) -> Iterator[ReadModel]:
+    for projection in PROJECTIONS:
+        if projection.name in task.models:
+            yield ReadModel(projection, snapshot, task.models[projection.name])
+
+
+def _into(tally: Tally, whole: LogIsWhole) -> Heard:
+    """Damage is a finding of the check that looks at the whole log."""
+    return lambda damage: tally.add(whole.see_damage(damage))
+
+
+def _told(task: Walk, heard: Heard, hear: Hear) -> Iterator[Recorded]:
+    hear(0)
+    events = AuditedLog(task.dsn, task.log).read_on(heard, until=task.until)
+    for number, recorded in enumerate(events):
+        if number % PROGRESS_EVERY_EVENTS == 0:
+            hear(recorded.position)
+        yield recorded
+    hear(task.until)

@@ -1,6 +1,6 @@
 """The order as a DBOS workflow, called from threads. Runs in the environment of the peers.
 
-    python -m benchmarks.peers.dbos_app --dsn DSN --executor 0 --threads 8 --sessions 8 --seconds 9 --shape hot
+    python -m benchmarks.peers.dbos_app --dsn DSN --executor 0 --threads 8 --sessions 8 --seconds 9 --shape S
 
 `--sessions`: with the database, for its own tables and again as many for those of the shop.
 

@@ -4,7 +4,7 @@ An event under a name of today must also be spelt as its encoder spells it. The 
 it does not know and takes any order and spacing, so JSON that somebody edited can decode all the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from eventsourcing.persistence import MapperDeserialisationError
@@ -18,9 +18,14 @@ from orchestrator.audit_streams import Damage
 SHOWN_CHARS: Final = 120
 """Of what the parser says, which can quote what it read."""
 
+PROGRESS_EVERY_EVENTS: Final = 1_000
+
 RESPELT: Final = "its stored bytes are not those that are written for what they say: they were edited"
 
 Heard = Callable[[Damage], None]
+
+Hear = Callable[[int], None]
+"""Hears up to which position a log was read."""
 
 
 class AuditedLog(LogReader):
@@ -34,6 +39,22 @@ class AuditedLog(LogReader):
                     if recorded is not None:
                         yield recorded
                 after = rows[-1][4]
+
+    def stream_on(self, stream: str) -> list[Recorded]:
+        """One stream as far as it can be read. Raises LogUnreadable."""
+        with self._connection() as connection:
+            rows = self._rows(connection, "read_stream", {"stream": stream, "version": None})
+        found = (_decoded(row, lambda _: None) for row in rows)
+        return [recorded for recorded in found if recorded is not None]
+
+
+def told(events: Iterable[Recorded], until: int, hear: Hear) -> Iterator[Recorded]:
+    """The same events; `hear` is told now and then how far they are, and at the end that it is `until`."""
+    for number, recorded in enumerate(events):
+        if number % PROGRESS_EVERY_EVENTS == 0:
+            hear(recorded.position)
+        yield recorded
+    hear(until)
 
 
 def _decoded(row: Row, heard: Heard) -> Recorded | None:

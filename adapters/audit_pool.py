@@ -1,14 +1,15 @@
 """The pieces of an audit, done by several processes at once where the logs are long enough for it to pay."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
-from adapters.audit_walk import Walk, Walked, walk_log
+from adapters.audit_events import Hear
+from adapters.audit_walk import Walked
 from adapters.worker_pool import Progress, workers
 
 ALONE_EVENTS: Final = 20_000
@@ -19,13 +20,27 @@ LOOK_EVERY_S: Final = 0.2
 _POSITION: Final = Struct("q")
 
 
-def walk_all(tasks: Sequence[Walk], progress: Progress) -> list[Walked]:
+class Task(Protocol):
+    """A piece of work on one log, from the position `after` to `until`; it can be sent to another process."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def after(self) -> int: ...
+    @property
+    def until(self) -> int: ...
+
+    def run(self, hear: Hear) -> Walked: ...
+
+
+def run_all(tasks: Sequence[Task], progress: Progress) -> list[Walked]:
     """In the order of the tasks. Raises what a task raises, as soon as it does; BrokenProcessPool."""
-    if sum(task.length for task in tasks) <= ALONE_EVENTS:
-        return [walk_log(task, _telling(task, progress)) for task in tasks]
-    longest_first = sorted(range(len(tasks)), key=lambda place: tasks[place].length, reverse=True)
+    lengths = [task.until - task.after for task in tasks]
+    if sum(lengths) <= ALONE_EVENTS:
+        return [task.run(_telling(task, progress)) for task in tasks]
+    longest_first = sorted(range(len(tasks)), key=lengths.__getitem__, reverse=True)
     with _board(len(tasks)) as board, workers() as pool:
-        futures = {place: pool.submit(_walk, tasks[place], board.name, place) for place in longest_first}
+        futures = {place: pool.submit(_run, tasks[place], board.name, place) for place in longest_first}
         while _are_going_on(list(futures.values())):
             _tell(board, tasks, progress)
         walked = [futures[place].result() for place in range(len(tasks))]
@@ -33,12 +48,12 @@ def walk_all(tasks: Sequence[Walk], progress: Progress) -> list[Walked]:
     return walked
 
 
-def _walk(task: Walk, board: str, place: int) -> Walked:
+def _run(task: Task, board: str, place: int) -> Walked:
     """In a process that works for this one."""
     memory = SharedMemory(board)
     try:
         hear = partial(_POSITION.pack_into, _places(memory), place * _POSITION.size)
-        return walk_log(task, hear)
+        return task.run(hear)
     finally:
         memory.close()
 
@@ -59,14 +74,14 @@ def _places(memory: SharedMemory) -> memoryview:
     return memory.buf
 
 
-def _tell(memory: SharedMemory, tasks: Sequence[Walk], progress: Progress) -> None:
+def _tell(memory: SharedMemory, tasks: Sequence[Task], progress: Progress) -> None:
     for place, task in enumerate(tasks):
         (position,) = _POSITION.unpack_from(_places(memory), place * _POSITION.size)
-        progress(task.name, position, task.until)
+        progress(task.name, max(position - task.after, 0), task.until - task.after)
 
 
-def _telling(task: Walk, progress: Progress) -> Callable[[int], None]:
-    return lambda position: progress(task.name, position, task.until)
+def _telling(task: Task, progress: Progress) -> Hear:
+    return lambda position: progress(task.name, max(position - task.after, 0), task.until - task.after)
 
 
 def _are_going_on(futures: Sequence[Future[Walked]]) -> bool:

@@ -6,7 +6,7 @@ log goes, so that what an order knows of its sale has been read. Orders that mov
 All of that is decided here, once, and then told to the processes that read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from typing import Final
 
 import psycopg
 
+from adapters.audit_decisions import Decisions
 from adapters.audit_events import AuditedLog
 from adapters.audit_models import UNIT as ROWS
 from adapters.audit_models import AuditSnapshot, name_of
-from adapters.audit_pool import walk_all
+from adapters.audit_pool import Task, run_all
 from adapters.audit_walk import Facts, Walk, Walked
 from adapters.worker_pool import Progress
 from domain import streams
+from domain.services import SERVICES
 from orchestrator.audit import Report, Tally
 from orchestrator.audit_orders import OrdersAddUp
 from orchestrator.audit_pairs import CHECK, QUESTION, UNIT, Books, compare, unfinished
@@ -28,6 +30,7 @@ from orchestrator.audit_sagas import SagasMoveLegally
 from orchestrator.audit_sales import SalesMoveTheirStock
 from orchestrator.audit_stock import StockAddsUp
 from orchestrator.audit_streams import LogIsWhole
+from orchestrator.redecide import DecidesTheSame
 from projections import PROJECTIONS
 from projections.projection import Projection
 
@@ -38,6 +41,7 @@ CHECKS: Final = (
     CHECK,
     *(LogIsWhole(log).name for log in LOGS),
     *map(name_of, PROJECTIONS),
+    *(DecidesTheSame(service).name for service in SERVICES),
 )
 """In the order of the report."""
 
@@ -55,16 +59,22 @@ class _Extent:
     moving_until: int
 
 
-def audit(dsns: Mapping[str, str], progress: Progress = lambda *_: None) -> Report:
+def audit(
+    dsns: Mapping[str, str], progress: Progress = lambda *_: None, *, redecides: bool = False
+) -> Report:
     """Audits all four logs and all read models; reads only. It blocks for as long as it takes.
 
+    `redecides`: whether every recorded command is decided once more as well.
     `dsns`: an address for each of user, goods, inventory, order and read. Raises CannotAudit, and
     LogUnreadable for a log that cannot be read. A damaged event is a finding.
     """
     with _read_models(dsns["read"]) as snapshot:
         extent = _extent(dsns, snapshot)
-        tasks = [_task(dsns, log, extent, snapshot.share()) for log in LOGS]
-        walked = _walk_all(tasks, progress)
+        moment = snapshot.share()
+        tasks: list[Task] = [_walk(dsns, log, extent, moment) for log in LOGS]
+        if redecides:
+            tasks += [Decisions(log, dsns[log], extent.positions[log]) for log in LOGS]
+        walked = _run_all(tasks, progress)
     tally = Tally()
     for each in walked:
         tally.merge(each.tally)
@@ -94,14 +104,14 @@ def _extent(dsns: Mapping[str, str], snapshot: AuditSnapshot) -> _Extent:
     return _Extent(models, positions, AuditedLog(dsns["order"], "order").last_position())
 
 
-def _task(dsns: Mapping[str, str], log: str, extent: _Extent, moment: str) -> Walk:
+def _walk(dsns: Mapping[str, str], log: str, extent: _Extent, moment: str) -> Walk:
     models = {one.name: extent.models[one.name] for one in PROJECTIONS if one.log == log}
     return Walk(log, dsns[log], extent.positions[log], dsns["read"], moment, models)
 
 
-def _walk_all(tasks: list[Walk], progress: Progress) -> list[Walked]:
+def _run_all(tasks: Sequence[Task], progress: Progress) -> list[Walked]:
     try:
-        return walk_all(tasks, progress)
+        return run_all(tasks, progress)
     except BrokenProcessPool as error:
         raise CannotAudit("a process that was reading has been killed; is there enough memory?") from error
 

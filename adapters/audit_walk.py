@@ -1,16 +1,14 @@
-"""One log read from one end to the other for all the checks that look at it: one piece of the audit's work.
+"""One log read from one end to the other for all checks that look at it: one piece of the audit's work.
 
 The pieces run in processes of their own. What goes in is a value, and so is what comes out: findings, counts,
 and the little that is kept of each order, which the parent compares across logs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from adapters.audit_events import AuditedLog, Heard
+from adapters.audit_events import AuditedLog, Hear, Heard, told
 from adapters.audit_models import AuditSnapshot, ReadModel
-from domain.recorded import Recorded
 from orchestrator.audit import Check, Tally, walk
 from orchestrator.audit_orders import OrderFacts, OrdersAddUp
 from orchestrator.audit_sagas import SagaFacts, SagasMoveLegally
@@ -18,11 +16,6 @@ from orchestrator.audit_sales import SaleFacts, SalesMoveTheirStock
 from orchestrator.audit_stock import StockAddsUp
 from orchestrator.audit_streams import LogIsWhole
 from projections import PROJECTIONS
-
-PROGRESS_EVERY_EVENTS: Final = 1_000
-
-Hear = Callable[[int], None]
-"""Hears up to which position the log was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +31,15 @@ class Walk:
     read_dsn: str
     snapshot: str
     models: Mapping[str, int]
+    after: int = 0
 
     @property
     def name(self) -> str:
         return f"{self.log} log"
 
-    @property
-    def length(self) -> int:
-        return self.until
+    def run(self, hear: Hear) -> "Walked":
+        """Raises LogUnreadable; psycopg.Error when the read models cannot be read."""
+        return _walked(self, hear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +57,13 @@ class Walked:
     facts: Facts
 
 
-def walk_log(task: Walk, hear: Hear) -> Walked:
-    """Raises LogUnreadable; psycopg.Error when the read models cannot be read."""
+def _walked(task: Walk, hear: Hear) -> Walked:
     tally, whole = Tally(), LogIsWhole(task.log)
     books, facts = _books(task.log)
     with AuditSnapshot(task.read_dsn, task.snapshot) as snapshot:
         checks = [whole, *books, *_models(task, snapshot)]
-        tally.add(walk(_told(task, _into(tally, whole), hear), checks))
+        events = AuditedLog(task.dsn, task.log).read_on(_into(tally, whole), until=task.until)
+        tally.add(walk(told(events, task.until, hear), checks))
     for check in checks:
         tally.close(check)
     return Walked(tally, facts)
@@ -97,13 +91,3 @@ def _models(task: Walk, snapshot: AuditSnapshot) -> Iterator[ReadModel]:
 def _into(tally: Tally, whole: LogIsWhole) -> Heard:
     """Damage is a finding of the check that looks at the whole log."""
     return lambda damage: tally.add(whole.see_damage(damage))
-
-
-def _told(task: Walk, heard: Heard, hear: Hear) -> Iterator[Recorded]:
-    hear(0)
-    events = AuditedLog(task.dsn, task.log).read_on(heard, until=task.until)
-    for number, recorded in enumerate(events):
-        if number % PROGRESS_EVERY_EVENTS == 0:
-            hear(recorded.position)
-        yield recorded
-    hear(task.until)

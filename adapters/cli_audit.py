@@ -38,9 +38,16 @@ HtmlOption = typer.Option(
     None, "--html", metavar="FILE", help="Also write the report as one page; a file there is written over."
 )
 
+RedecideOption = typer.Option(
+    False, "--redecide", help="Also decide every recorded command once more: today's rules must say the same."
+)
+
 
 def audit_command(
-    data: Path | None = DataOption, as_json: bool = JsonOption, html: Path | None = HtmlOption
+    data: Path | None = DataOption,
+    redecide: bool = RedecideOption,
+    as_json: bool = JsonOption,
+    html: Path | None = HtmlOption,
 ) -> None:
     """Do the books balance? Every event and every read-model row is checked; nothing is changed.
 
@@ -49,7 +56,7 @@ def audit_command(
     with told_in_one_line():
         dsns = addresses(data)
         with progress_bars() as progress:
-            report = audit(dsns, progress)
+            report = audit(dsns, progress, redecides=redecide)
         if html is not None:
             write_page(html, report, datetime.now(UTC))
     if as_json:

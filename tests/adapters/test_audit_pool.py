@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from adapters import audit_pool
-from adapters.audit_pool import walk_all
+from adapters.audit_pool import run_all
 from adapters.audit_run import CannotAudit, audit
 from adapters.log_errors import LogUnreadable
 from domain.services import INVENTORY
@@ -46,13 +46,14 @@ def test_several_processes_report_what_one_reports(
 ) -> None:
     with psycopg.connect(dsns["read"]) as connection:
         connection.execute("UPDATE read.order_info SET order_mount = 1 WHERE order_id = 1")
-    alone = audit(dsns)
-    assert {found.subject for found in alone.findings} >= {"goods 12", "order 9", "order_info order_id=1"}
+    alone = audit(dsns, redecides=True)
+    found = {found.subject for found in alone.findings}
+    assert found >= {"goods 12", "order 9", "order_info order_id=1", "stream stock-12"}
     monkeypatch.setattr(audit_pool, "ALONE_EVENTS", 0)
     heard: list[tuple[str, int, int]] = []
-    assert audit(dsns, lambda *told: heard.append(told)) == alone
+    assert audit(dsns, lambda *told: heard.append(told), redecides=True) == alone
     for log, until in alone.positions.items():
-        assert (f"{log} log", until, until) in heard
+        assert {(f"{log} log", until, until), (f"{log} decisions", until, until)} <= set(heard)
 
 
 @pytest.mark.usefixtures("_by_several")
@@ -71,7 +72,7 @@ def test_a_log_that_one_process_cannot_read_ends_the_audit_in_one_line(dsns: dic
 def test_a_process_that_is_killed_ends_the_audit_in_one_line(
     dsns: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_pool, "_walk", kill_itself)
+    monkeypatch.setattr(audit_pool, "_run", kill_itself)
     with pytest.raises(CannotAudit, match="has been killed; is there enough memory") as refused:
         audit(dsns)
     assert isinstance(refused.value.__cause__, BrokenProcessPool)
@@ -82,4 +83,4 @@ def kill_itself(*_: object) -> None:
 
 
 def test_nothing_to_read_needs_no_process() -> None:
-    assert walk_all([], lambda *_: None) == []
+    assert run_all([], lambda *_: None) == []

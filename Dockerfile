@@ -5,7 +5,7 @@ RUN pip install --no-cache-dir 'uv>=0.9,<1' && python -m venv /opt/tillroll
 WORKDIR /src
 COPY . .
 # The lock constrains instead of listing, so tools that only develop Tillroll stay out. Its hashes are checked.
-RUN uv pip install --no-cache --python /opt/tillroll/bin/python --constraint requirements.lock .
+RUN uv pip install --no-cache --compile-bytecode --python /opt/tillroll/bin/python --constraint requirements.lock .
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tillroll && \

@@ -93,7 +93,8 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "Bringing uv into $(VENV)"; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
 	@echo "Installing what requirements.lock names"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q adapters domain orchestrator projections
 	@touch $@
 	@echo "Installed: $(BIN)/tillroll"

@@ -7,7 +7,7 @@ It is the eventsourcing library's Mapper, so a plain Application reads our logs 
 `MAPPER_TOPIC=adapters.event_codec:EventMapper` (see docs/reading-the-log.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -37,6 +37,15 @@ class Envelope(msgspec.Struct, Generic[Data], frozen=True, gc=False):
     cmd: str
     cor: str
     data: Data
+
+
+class _Head(msgspec.Struct, frozen=True, gc=False):
+    """An envelope without what is in it."""
+
+    at: datetime
+    by: str
+    cmd: str
+    cor: str
 
 
 _encoder = msgspec.json.Encoder()
@@ -83,6 +92,15 @@ def encode(recorded: Recorded) -> StoredEvent:
         topic=NAMES[type(recorded.event)],
         state=state,
     )
+
+
+def encode_all(cause: Cause, events: Iterable[tuple[str, int, Any]]) -> list[StoredEvent]:
+    """The same of all that one command wrote: (stream, version, event). Its cause is spelt once."""
+    head = _encoder.encode(_Head(cause.at, cause.caller, cause.command_id, cause.correlation))[:-1]
+    return [
+        StoredEvent(stream, version, NAMES[type(event)], b'%b,"data":%b}' % (head, _encoder.encode(event)))
+        for stream, version, event in events
+    ]
 
 
 def decode(stored: StoredEvent) -> Recorded:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from adapters.event_codec import decode, encode
+from adapters.event_codec import decode, encode_all
 from orchestrator.ledger import Codec
 
-CODEC: Final = Codec(encode, decode)
+CODEC: Final = Codec(encode_all, decode)

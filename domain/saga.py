@@ -262,7 +262,8 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
         case OrderStarted():
             return started(event)
         case SellConfirmed(pay_before):
-            return _sold(saga, pay_before)
+            # The usual way on, written out: `_replace` takes five times as long.
+            return Saga._make((step, *saga[1:8], pay_before, *saga[9:11], 0, None))
     moved: dict[str, Any] = {"step": step, "tries": 0, "next_try_at": None}
     match event:
         case SellDenied(reason, short):
@@ -280,23 +281,6 @@ def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:
         return saga
     tries = event.tries if isinstance(event, Resent) else 0
     return saga._replace(tries=tries, next_try_at=event.next_try_at)
-
-
-def _sold(saga: Saga, pay_before: datetime) -> Saga:
-    """The usual way on, written out: `_replace` takes five times as long."""
-    return Saga(
-        step=MOVES[Step.SELLING, SellConfirmed],
-        order_id=saga.order_id,
-        user_id=saga.user_id,
-        lines=saga.lines,
-        amount=saga.amount,
-        contact=saga.contact,
-        started_at=saga.started_at,
-        sell_before=saga.sell_before,
-        pay_before=pay_before,
-        reason=saga.reason,
-        short=saga.short,
-    )
 
 
 def started(event: OrderStarted) -> Saga:

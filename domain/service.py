@@ -1,6 +1,6 @@
 """What one service is, as tables: how each category of its streams folds, and how it decides each command."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Rule:
     `decide` raises a Refusal, or returns what is to be recorded: nothing when it was done before.
     """
 
-    reads: Callable[[Any], Iterable[str]]
+    reads: Callable[[Any], Sequence[str]]
     decide: Callable[[Any, States], Written]
     reads_then: Callable[[Any, States], Iterable[str]] = _no_more
     begins: Callable[[Any], Iterable[str]] = _none

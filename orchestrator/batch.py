@@ -3,7 +3,7 @@
 What is made for every command or event is a tuple with names: those are made fastest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eventsourcing.persistence import StoredEvent
@@ -12,7 +12,8 @@ from domain.recorded import Cause, Recorded
 from domain.refusals import Refusal
 from domain.service import Service, States, Written
 
-Encode = Callable[[Recorded], StoredEvent]
+Encode = Callable[[Cause, Iterable[tuple[str, int, Any]]], list[StoredEvent]]
+"""What one command wrote, as it is stored: (stream, version, event) each."""
 
 
 class Versioned(NamedTuple):
@@ -40,13 +41,13 @@ class Batch:
         self.encode = encode
         self.stored: list[StoredEvent] = []
         self.after: dict[str, Versioned] = {}
-        self.recorded: list[Recorded] = []
+        self.written: list[tuple[str, int, Any, Cause]] = []
         self.read: set[str] = set()
 
-    def decide(self, command: Any, cause: Cause) -> Decided:
-        """A refusal leaves no trace in the batch, so it affects nobody else."""
+    def decide(self, command: Any, cause: Cause, reads: Iterable[str]) -> Decided:
+        """A refusal leaves no trace in the batch, so it affects nobody else. `reads`: as its rule says."""
         rule = self.service.rules[type(command)]
-        states = {name: self._state(name) for name in rule.reads(command)}
+        states = {name: self._state(name) for name in reads}
         for name in rule.reads_then(command, states):
             states[name] = self._state(name)
         self.read.update(states)
@@ -54,7 +55,7 @@ class Batch:
             written = rule.decide(command, states)
         except Refusal as refusal:
             return Decided((), states, refusal=refusal)
-        first = len(self.recorded)
+        first = len(self.written)
         return Decided(written, self._write(written, cause, states) if written else states, first)
 
     def _state(self, stream: str) -> Any:
@@ -64,17 +65,22 @@ class Batch:
         """All of it or, when an event can not be folded or encoded, none: a bug is its caller's alone."""
         before, known, evolve = self.after, self.known, self.service.evolve
         after: dict[str, Versioned] = {}
-        recorded: list[Recorded] = []
+        placed: list[tuple[str, int, Any]] = []
         left = dict(states)
         for stream, event in written:
             version, state = after.get(stream) or before.get(stream) or known[stream]
             left[stream] = evolve(stream, state, event)
             after[stream] = Versioned(version + 1, left[stream])
-            recorded.append(Recorded(stream, version + 1, event, cause))
-        self.stored.extend([self.encode(one) for one in recorded])
+            placed.append((stream, version + 1, event))
+        self.stored += self.encode(cause, placed)
         self.after.update(after)
-        self.recorded.extend(recorded)
+        self.written += [(*one, cause) for one in placed]
         return left
+
+    def recorded(self, positions: Sequence[int]) -> list[Recorded]:
+        """Every event, with its position in the log."""
+        pairs = zip(self.written, positions, strict=True)
+        return [Recorded(*one, position) for one, position in pairs]
 
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""

@@ -13,6 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from eventsourcing.persistence import StoredEvent
@@ -20,7 +21,7 @@ from eventsourcing.persistence import StoredEvent
 from domain.recorded import Cause, Recorded
 from domain.refusals import Unavailable
 from domain.service import Service, States, Written
-from orchestrator.batch import Batch, Decided, Versioned
+from orchestrator.batch import Batch, Decided, Encode, Versioned
 from orchestrator.log import LogConflict, LogUnavailable
 from orchestrator.patient_log import PatientLog
 
@@ -37,7 +38,7 @@ MAX_CONFLICTS: Final = 20
 class Codec:
     """How a recorded event becomes the library's stored event, and back."""
 
-    encode: Callable[[Recorded], StoredEvent]
+    encode: Encode
     decode: Callable[[StoredEvent], Recorded]
 
 
@@ -66,10 +67,14 @@ Answer = Done | States | Exception
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A batch after its commit: an answer to each request, in order, and every event with its position."""
+    """A batch after its commit: an answer to each request, in order, and what was recorded where."""
 
     answers: Sequence[Answer]
-    recorded: Sequence[Recorded] = ()
+    work: Batch | None = None
+    positions: Sequence[int] = ()
+
+    def recorded(self) -> Sequence[Recorded]:
+        return () if self.work is None else self.work.recorded(self.positions)
 
 
 class Bookkeeper:
@@ -105,15 +110,17 @@ class Bookkeeper:
         """`guess`: streams that a command usually begins are taken to be empty, unasked."""
         rules = self.service.rules
         commands = [request.command for request in requests if request.cause is not None]
-        reads = [name for request in requests for name in request.streams]
-        first = [name for command in commands for name in rules[type(command)].reads(command)]
+        reads = [rules[type(command)].reads(command) for command in commands]
         if guess:
-            self._guess([name for command in commands for name in rules[type(command)].begins(command)])
-        self._load(first, fresh=reads)
+            self._guess(name for command in commands for name in rules[type(command)].begins(command))
+        self._load(
+            chain.from_iterable(reads), fresh=[name for request in requests for name in request.streams]
+        )
         states = _StatesOf(self._known)
         self._load(name for command in commands for name in rules[type(command)].reads_then(command, states))
         work = Batch(self.service, self._known, self._codec.encode)
-        return [_attempt(work, request) for request in requests], work
+        names = iter(reads)
+        return [None if each.cause is None else _attempt(work, each, next(names)) for each in requests], work
 
     def _guess(self, names: Iterable[str]) -> None:
         """A wrong guess is found by the commit, like every other, and is not made twice in one batch."""
@@ -152,7 +159,7 @@ class Bookkeeper:
     def _commit(self, work: Batch) -> Sequence[int]:
         """Positions of the batch's events. Raises LogConflict when a state it was based on is outdated."""
         expect = work.only_read()
-        if not work.recorded:
+        if not work.written:
             if expect and self._catch_up(expect):
                 raise LogConflict
             return ()
@@ -177,13 +184,11 @@ class Bookkeeper:
         for name, after in work.after.items():
             self._known[name] = after
             self._known.move_to_end(name)
-        placed = zip(work.recorded, positions, strict=True)
-        recorded = [Recorded(*event[:4], position) for event, position in placed]
         pairs = zip(requests, decided, strict=True)
         answers = [self._answer(request, outcome, positions) for request, outcome in pairs]
         while len(self._known) > MAX_STATES:
             self._known.popitem(last=False)
-        return Settled(answers, recorded)
+        return Settled(answers, work, positions)
 
     def _answer(self, request: Request, outcome: Decided | None, positions: Sequence[int]) -> Answer:
         if outcome is None:
@@ -211,12 +216,11 @@ class _StatesOf(Mapping[str, Any]):
         return len(self._known)
 
 
-def _attempt(work: Batch, request: Request) -> Decided | None:
+def _attempt(work: Batch, request: Request, reads: Iterable[str]) -> Decided:
     """A bug in deciding one command is that caller's alone."""
-    if request.cause is None:
-        return None
+    assert request.cause is not None
     try:
-        return work.decide(request.command, request.cause)
+        return work.decide(request.command, request.cause, reads)
     except Exception as error:
         logger.exception("could not decide %s", type(request.command).__name__)
         return Decided((), {}, refusal=error)

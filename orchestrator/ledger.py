@@ -184,10 +184,11 @@ class Ledger:
         loop = asyncio.get_running_loop()
         settled = await loop.run_in_executor(self._thread, self._books.settle, requests)
         self.commands += len(requests)
-        if settled.recorded:
+        if settled.positions:
             self.commits += 1
+            recorded = settled.recorded() if self.listeners else ()
             for listener in self.listeners:
-                listener(settled.recorded)
+                listener(recorded)
         answers = iter(settled.answers)
         for waiting in batch:
             its_own = [next(answers) for _ in waiting.requests]

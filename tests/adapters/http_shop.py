@@ -13,9 +13,10 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from adapters.argon2_passwords import Passwords
 from adapters.erasure import Eraser, EraserParts
-from adapters.event_codec import decode, encode
+from adapters.event_codec import decode
 from adapters.http_app import HttpParts
 from adapters.ids import OrderIds, new_command_id
+from adapters.ledger_codec import CODEC
 from adapters.open_orders import OpenOrders
 from adapters.paseto_key import generate
 from adapters.paseto_tokens import Tokens
@@ -41,7 +42,7 @@ from domain.session import OpenSession
 from domain.stock import Stock
 from domain.user import RegisterUser, Role
 from orchestrator.checkout import Checkout, CheckoutTerms
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.log import RecorderLog
 from orchestrator.outcomes import Outcomes
 from tests.adapters.memory_keys import MemoryKeys
@@ -273,7 +274,7 @@ class Shop:
 
     def _ledger(self, service: Service) -> Ledger:
         recorder = self.recorders[service.log] = POPOApplicationRecorder()
-        ledger = Ledger(service, RecorderLog(recorder), Codec(encode, decode))
+        ledger = Ledger(service, RecorderLog(recorder), CODEC)
         self.reads.follow(ledger)
         return ledger
 

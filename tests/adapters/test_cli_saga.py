@@ -15,13 +15,13 @@ from typer.testing import CliRunner, Result
 from adapters import cli_replaying, cli_saga
 from adapters.cli import main
 from adapters.ids import utc_now
+from adapters.ledger_codec import CODEC
 from adapters.postgres_due import SCHEMA, PostgresDue
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate
 from adapters.postgres_projection import PostgresProjection
 from adapters.saga_desk import CannotAct, possible_acts
 from adapters.settings import load_settings
-from adapters.ledger_codec import CODEC
 from domain.saga import MOVES, Resent, Step
 from domain.saga_acts import CompensationOrdered
 from domain.sale import Rollback, Sell

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.paseto_key import generate
 from adapters.paseto_tokens import Tokens
 from domain.recorded import Cause, Recorded
 from domain.services import USER
 from domain.session import EndSession
 from domain.user import Role
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.log import RecorderLog
 from tests.adapters.http_client import Client, open_client
 
@@ -148,7 +148,7 @@ async def test_what_another_process_recorded_kills_a_token_once_it_is_learned(cl
     session = await log_in(client)
     assert await is_alive(client, session["access_token"])
     heard: list[Recorded] = []
-    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), Codec(encode, decode))
+    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), CODEC)
     elsewhere.listeners.append(heard.extend)
     session_id = session["refresh_token"].partition(".")[0]
     await elsewhere.submit(EndSession(session_id), Cause("c", "test", "", client.shop.now()))
@@ -161,7 +161,7 @@ async def test_what_another_process_recorded_kills_a_token_once_it_is_learned(cl
 
 async def test_a_token_first_seen_after_its_session_ended_elsewhere_is_refused(client: Client) -> None:
     session = await log_in(client)
-    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), Codec(encode, decode))
+    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), CODEC)
     session_id = session["refresh_token"].partition(".")[0]
     await elsewhere.submit(EndSession(session_id), Cause("c", "test", "", client.shop.now()))
     await elsewhere.close()
@@ -243,7 +243,7 @@ async def test_nobody_changes_their_own_role(client: Client) -> None:
 async def test_while_nothing_is_heard_of_other_processes_every_token_is_looked_up(client: Client) -> None:
     session = await log_in(client)
     assert await is_alive(client, session["access_token"])
-    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), Codec(encode, decode))
+    elsewhere = Ledger(USER, RecorderLog(client.shop.recorders["user"]), CODEC)
     session_id = session["refresh_token"].partition(".")[0]
     await elsewhere.submit(EndSession(session_id), Cause("c", "test", "", client.shop.now()))
     await elsewhere.close()

@@ -11,7 +11,7 @@ import pytest
 from eventsourcing.application import AggregateNotFoundError, Application
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from domain.goods import CreateGoods
@@ -22,7 +22,7 @@ from domain.services import GOODS, INVENTORY, USER
 from domain.stock import NONE, AdjustStock, SetInv, Stock, StockAdjusted, StockSet, StockSold
 from domain.stock import evolve as evolve_stock
 from domain.user import RegisterUser, Role
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from tests.shop_history import START
 
 DOC = Path(__file__).parents[2] / "docs" / "reading-the-log.md"
@@ -52,7 +52,7 @@ def cause(command_id: str) -> Cause:
 
 async def written(dsn: str, service: Service, *commands: Any) -> None:
     log = PostgresLog(dsn, service.log)
-    ledger = Ledger(service, log, Codec(encode, decode))
+    ledger = Ledger(service, log, CODEC)
     try:
         for number, command in enumerate(commands):
             await ledger.submit(command, cause(f"cmd-{number}-{command}"))

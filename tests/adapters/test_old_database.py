@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from adapters.audit_run import audit, verdict_line
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_log_reader import LogReader
 from adapters.postgres_migrate import LOGS, STEPS, migrate, read_version
@@ -22,7 +22,7 @@ from domain.recorded import Cause
 from domain.service import Service
 from domain.services import ORDER, USER
 from domain.session import OpenSession, RotateSession, SessionBegun
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from projections import PROJECTIONS
 
 OLD = Path(__file__).parents[1] / "corpus" / "database_6bfdd36.sql"
@@ -59,7 +59,7 @@ def ledgers(database: str) -> Iterator[Callable[[Service], Ledger]]:
 
     def ledger(service: Service) -> Ledger:
         logs.append(PostgresLog(database, service.log))
-        return Ledger(service, logs[-1], Codec(encode, decode))
+        return Ledger(service, logs[-1], CODEC)
 
     yield ledger
     for log in logs:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from adapters import postgres_personal_keys
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from adapters.postgres_personal_keys import PostgresPersonalKeys
@@ -15,7 +15,7 @@ from adapters.postgres_queries import read_pool
 from domain.recorded import Cause
 from domain.services import USER
 from domain.user import EraseUser, RegisterUser, Role
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from tests.adapters.memory_keys import MemoryKeys
 
 Store = MemoryKeys | PostgresPersonalKeys
@@ -50,7 +50,7 @@ class Postgres:
 async def postgres(fresh_database: str) -> AsyncIterator[Postgres]:
     migrate_log(fresh_database, "user")
     log = PostgresLog(fresh_database, "user")
-    users = Ledger(USER, log, Codec(encode, decode))
+    users = Ledger(USER, log, CODEC)
     async with read_pool(fresh_database, max_size=4) as pool:
         yield Postgres(fresh_database, PostgresPersonalKeys(pool), users)
     await users.close()

@@ -9,8 +9,8 @@ from typing import Final
 import psycopg
 from nats.aio.client import Client
 
-from adapters.event_codec import decode, encode
 from adapters.ids import utc_now
+from adapters.ledger_codec import CODEC
 from adapters.nats_wire import NatsWire, WireNames, connect
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_parked import ParkedMessage, ParkedMessages, PostgresParkingLot
@@ -20,7 +20,7 @@ from domain.service import Service
 from domain.services import INVENTORY, ORDER
 from orchestrator.intake import Handler, Intake, ParkingLot
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.saga_runner import ReplyDesk, Timing
 
 PATIENCE_S: Final = 40.0
@@ -45,7 +45,7 @@ class Shop:
         self.desk = ReplyDesk(self.orders, Timing(1_800, utc_now), count=self.count)
 
     def _ledger(self, service: Service) -> Ledger:
-        return Ledger(service, PostgresLog(self.dsn, service.log), Codec(encode, decode))
+        return Ledger(service, PostgresLog(self.dsn, service.log), CODEC)
 
     def count(self, outcome: str) -> None:
         self.counted[outcome] += 1

@@ -16,8 +16,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import conninfo
 
-from adapters.event_codec import decode, encode
 from adapters.ids import OrderIds, new_command_id, utc_now
+from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from domain import streams
@@ -33,7 +33,7 @@ from domain.services import GOODS, INVENTORY, ORDER
 from domain.stock import SetInv
 from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.messages import Command, Reply
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
@@ -149,7 +149,7 @@ async def proxied(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
 async def ledger(dsn: str, service: Service, told: Told, stack: AsyncExitStack) -> Ledger:
     log = PostgresLog(dsn, service.log)
     stack.callback(log.close)
-    opened = Ledger(service, log, Codec(encode, decode))
+    opened = Ledger(service, log, CODEC)
     stack.push_async_callback(opened.close)
     opened.listeners.append(told.recorded.setdefault(service.log, []).extend)
     return opened

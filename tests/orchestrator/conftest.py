@@ -7,13 +7,13 @@ from itertools import count
 import pytest
 from eventsourcing.popo import POPOApplicationRecorder
 
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from domain.recorded import Cause
 from domain.service import Service
 from domain.services import INVENTORY
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.log import Log, RecorderLog
 
 AT = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -66,7 +66,7 @@ async def ledger_over() -> AsyncIterator[Callable[..., Ledger]]:
     opened: list[Ledger] = []
 
     def make(log: Log, service: Service = INVENTORY, *, max_waiting: int = 10_000) -> Ledger:
-        opened.append(Ledger(service, log, Codec(encode, decode), max_waiting=max_waiting))
+        opened.append(Ledger(service, log, CODEC, max_waiting=max_waiting))
         return opened[-1]
 
     yield make

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 
-from adapters.event_codec import decode, encode
+from adapters.event_codec import decode
 from adapters.ids import OrderIds
+from adapters.ledger_codec import CODEC
 from adapters.nats_wire import NatsWire, WireNames, connect
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
@@ -31,7 +32,7 @@ from domain.services import GOODS, INVENTORY, ORDER
 from domain.stock import SetInv, Stock, StockReturned, StockSold
 from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.messages import Command, Reply
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
@@ -115,7 +116,7 @@ class Shop:
         self.watchdog = Watchdog(self.orders, due=self.due, send=self.sender.send, clock=self.clock)
 
     def ledger(self, service: Service) -> Ledger:
-        return Ledger(service, self.logs[service.log], Codec(encode, decode))
+        return Ledger(service, self.logs[service.log], CODEC)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -259,7 +259,7 @@ def answered_before_commit() -> Any:
                 else answer
                 for request, answer in zip(requests, settled.answers, strict=True)
             ]
-            return Settled(answers, settled.recorded)
+            return replace(settled, answers=answers)
         return settled
 
     return patch.object(Bookkeeper, "settle", hopeful)

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from adapters.event_codec import decode, encode
+from adapters.ledger_codec import CODEC
 from adapters.wire_codec import decode_commands, decode_replies
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.intake import Intake, Parked, ParkingUnavailable
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Codec, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.loops import wanted
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
@@ -36,7 +36,6 @@ BATCH_EVENTS: Final = 7
 """Small, so that a projector stands between two batches often."""
 
 START: Final = datetime.fromisoformat("2026-11-23T14:00:00+00:00")
-CODEC: Final = Codec(encode, decode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The engine: the whole saga, from a place-order command to OrderPlaced in the log, without HTTP.
 
-    python -m benchmarks.engine --shape spread --callers 1000 --seconds 10
+    python -m benchmarks.engine --shape spread --clients 32 --seconds 10
 
 PostgreSQL and JetStream are real, fsync is on, and every part that decides an order runs: ledgers, wire,
-inventory, orchestrator and watchdog. Carts are filled before the clock starts. Each caller places an order
-of two goods and waits for its outcome, one after the other. Afterwards the logs are counted: every order
-placed, every unit sold once.
+inventory, orchestrator and watchdog. Carts are filled before the clock starts. Each client places an order
+of two goods and waits for its outcome, one after the other. Afterwards the logs are counted: every order that
+was answered is placed, and every unit of it sold once. `--role` starts a role as a process of its own.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final
@@ -26,11 +26,14 @@ import psycopg
 import uvloop
 
 from adapters.ids import utc_now
+from adapters.retail_result import percentile
 from adapters.role_process import RoleProcess
 from adapters.roles import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from adapters.settings import Settings, child_environment
 from adapters.wiring import Plant, add_inventory, add_orchestrator, open_plant
 from benchmarks.cpu import cpu_by_name
+from benchmarks.limit_server import Work
+from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
 from benchmarks.server import migrated_settings
 from domain import streams
 from domain.cart import CartLine, ReplaceCart
@@ -39,201 +42,198 @@ from domain.order import Contact
 from domain.recorded import Cause
 from domain.services import GOODS, INVENTORY
 from domain.stock import SetInv, SetInvMany
-from orchestrator.checkout import Checkout
 
 GOODS_COUNT: Final = 10_000
 PLENTY: Final = 100_000_000
 CONTACT: Final = Contact("1 High Street, London", "Ann Example", "07700 900000", "leave at the door")
 WAIT_S: Final = 30.0
-FILLED_AT_ONCE: Final = 1_000
-IMPORT: Final = 1_000
+AT_ONCE: Final = 1_000
+WARM_UP_S: Final = 1.0
+CARTS_PER_S: Final = 5_000
+"""Filled beforehand for each second of placing."""
+
+_BOOKS: Final = """
+SELECT (SELECT count(*) FROM "order".events WHERE topic = 'OrderPlaced'),
+       (SELECT count(*) FROM inventory.events WHERE topic = 'Sold'),
+       (SELECT count(*) FROM inventory.events WHERE topic = 'StockSold'),
+       (SELECT count(DISTINCT (originator_id, convert_from(state, 'UTF8')::json -> 'data' ->> 'order_id'))
+          FROM inventory.events WHERE topic = 'StockSold')
+"""
+_BEHIND: Final = """
+SELECT (SELECT coalesce(max(notification_id), 0) FROM "order".events)
+     - (SELECT min(position) FROM "order".position)
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """`python_us`: of this process, an order. `p50_ms`, `p99_ms`: from the command to the known outcome."""
+class EngineAsked:
+    """`roles`: run as a process of their own. `carts`: filled before; 0 for as many as could be needed."""
 
-    name: str
     shape: str
-    callers: int
-    orders: int
+    clients: int
     seconds: float
-    orders_per_s: float
-    p50_ms: float
-    p99_ms: float
-    python_us: float
-    postgres_us: float
-    nats_us: float
-    commits_per_order: float
-    wal_bytes_per_order: float
+    carts: int = 0
+    roles: tuple[str, ...] = ()
 
 
 class Engine:
     """The part of the api role that places orders, in the process of the roles that decide them."""
 
-    def __init__(self, plant: Plant, dsn: str) -> None:
+    def __init__(self, plant: Plant, shape: str) -> None:
         self._plant = plant
-        self._dsn = dsn
         self._orders = plant.order_ledger()
-        self._checkout: Checkout = plant.checkout()
-        self._ids = count(1)
-        self._commands = count(1)
+        self._checkout = plant.checkout()
+        self._shape = shape
+        self._users, self._commands = count(1), count(1)
         self._ready: list[int] = []
 
-    async def stock_up(self, goods: int) -> None:
-        """Goods 1 to `goods`, with more units than anybody will order."""
-        ledger = self._plant.ledger(GOODS)
-        for some in _some(range(1, goods + 1), IMPORT):
-            await asyncio.gather(
-                *(ledger.submit(CreateGoods(each, f"goods {each}", 1_000), self._cause()) for each in some)
-            )
+    async def stock_up(self) -> None:
+        """Goods with more units than anybody will order."""
+        for some in _some(range(1, GOODS_COUNT + 1)):
+            goods = [(CreateGoods(each, f"goods {each}", 1_000), self._cause()) for each in some]
+            await self._plant.ledger(GOODS).submit_all(goods)
             items = tuple(SetInv(each, PLENTY, goods_exist=True) for each in some)
             await self._plant.ledger(INVENTORY).submit(SetInvMany(items), self._cause())
 
-    async def fill_carts(self, orders: int, shape: str) -> None:
+    async def fill_carts(self, orders: int) -> None:
         """A cart of two goods for each of so many customers who have none yet."""
-        for some in _some(range(orders), FILLED_AT_ONCE):
-            await asyncio.gather(*(self._fill_cart(shape) for _ in some))
+        for some in _some(range(orders)):
+            users = [next(self._users) for _ in some]
+            await self._orders.submit_all(
+                [(ReplaceCart(user, self._lines()), self._cause(user)) for user in users]
+            )
+            self._ready += users
 
-    async def place(self, callers: int, seconds: float) -> tuple[list[float], float]:
-        """Latencies in seconds, and how long all of it took."""
+    async def place(self, clients: int, seconds: float) -> tuple[list[float], float]:
+        """Milliseconds of each order, and how many seconds all of it took."""
         latencies: list[float] = []
         begun = time.perf_counter()
-        await asyncio.gather(*(self._call(begun + seconds, latencies) for _ in range(callers)))
+        await asyncio.gather(*(self._call(begun + seconds, latencies) for _ in range(clients)))
         return latencies, time.perf_counter() - begun
 
-    def left(self) -> int:
-        return len(self._ready)
-
-    async def _fill_cart(self, shape: str) -> None:
-        user_id = next(self._ids)
-        goods = (1, 2) if shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
-        lines = tuple(CartLine(each, 1, checked=True) for each in goods)
-        await self._orders.submit(ReplaceCart(user_id, lines), self._cause(user_id))
-        self._ready.append(user_id)
-
     async def _call(self, until: float, latencies: list[float]) -> None:
-        while self._ready and (begun := time.perf_counter()) < until:
-            user_id = self._ready.pop()
+        while (begun := time.perf_counter()) < until:
+            user = self._ready.pop()
             placing = await self._checkout.place(
-                user_id=user_id,
+                user_id=user,
                 contact_for=lambda _: CONTACT,
                 use=None,
-                cause=self._cause(user_id),
+                cause=self._cause(user),
                 wait_s=WAIT_S,
             )
             assert placing.order.placed is not None, placing
-            latencies.append(time.perf_counter() - begun)
+            latencies.append((time.perf_counter() - begun) * 1e3)
 
-    def _cause(self, user_id: int = 0) -> Cause:
-        return Cause(f"bench-{next(self._commands)}", streams.user(user_id), "", utc_now())
+    def _lines(self) -> tuple[CartLine, ...]:
+        goods = (1, 2) if self._shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
+        return tuple(CartLine(each, 1, checked=True) for each in goods)
+
+    def _cause(self, user: int = 0) -> Cause:
+        return Cause(f"bench-{next(self._commands)}", streams.user(user), "", utc_now())
 
 
-def _some(numbers: range, size: int) -> Iterator[range]:
-    for first in range(numbers.start, numbers.stop, size):
-        yield range(first, min(first + size, numbers.stop))
+def _some(numbers: range) -> Iterator[range]:
+    for first in range(numbers.start, numbers.stop, AT_ONCE):
+        yield range(first, min(first + AT_ONCE, numbers.stop))
 
 
-async def engine_round(
-    settings: Settings, shape: str, callers: int, seconds: float, carts: int, roles: Sequence[str] = ()
-) -> Round:
+async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
     """Raises AssertionError when an order is not placed, or placed or sold twice."""
     dsn = settings.dsn("order")
     assert dsn is not None
+    async with _engine(settings, asked) as engine:
+        await engine.stock_up()
+        await engine.fill_carts(asked.carts or int(CARTS_PER_S * (asked.seconds + WARM_UP_S)))
+        warm, _ = await engine.place(asked.clients, WARM_UP_S)
+        await asyncio.to_thread(_catch_up, dsn)
+        before, cpu = await asyncio.to_thread(Work.until_now, dsn), cpu_by_name()
+        sys.stderr.write("placing\n")
+        times, took = await engine.place(asked.clients, asked.seconds)
+        used = {name: seconds - cpu.get(name, 0.0) for name, seconds in cpu_by_name().items()}
+        work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
+    _check_books(dsn, len(times) + len(warm))
+    return _figures(asked, sorted(times), took, used, work)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, asked: EngineAsked) -> Any:
     async with AsyncExitStack() as stack:
         plant = await open_plant(settings, stack)
-        if roles:
-            process = RoleProcess(["serve", *roles], child_environment(settings), settings.data)
+        if asked.roles:
+            process = RoleProcess(["serve", *asked.roles], child_environment(settings), settings.data)
             process.start()
             stack.callback(process.stop)
-        if "inventory" not in roles:
+        if "inventory" not in asked.roles:
             add_inventory(plant)
         add_orchestrator(plant)
-        engine = Engine(plant, dsn)
+        engine = Engine(plant, asked.shape)
         # As every process of these roles begins.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         tasks = [asyncio.create_task(part) for part in plant.tasks]
         try:
-            await engine.stock_up(GOODS_COUNT)
-            await engine.fill_carts(carts, shape)
-            await engine.place(callers, 1.0)
-            await asyncio.to_thread(_caught_up, dsn)
-            sys.stderr.write("PLACING\n")
-            before, cpu = await asyncio.to_thread(_server, dsn), cpu_by_name()
-            latencies, took = await engine.place(callers, seconds)
-            used = {name: seconds - cpu[name] for name, seconds in cpu_by_name().items()}
-            after = await asyncio.to_thread(_server, dsn)
-            assert engine.left(), "there were not enough carts: give more --carts"
+            yield engine
         finally:
             plant.stopping.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    orders = len(latencies)
-    return Round(
-        "engine",
-        shape,
-        callers,
-        orders,
-        took,
-        orders / took,
-        _quantile(latencies, 0.5) * 1e3,
-        _quantile(latencies, 0.99) * 1e3,
-        used["python"] / orders * 1e6,
-        used["postgres"] / orders * 1e6,
-        used["nats-server"] / orders * 1e6,
-        (after[0] - before[0]) / orders,
-        (after[1] - before[1]) / orders,
+
+
+def _figures(
+    asked: EngineAsked, times: Sequence[float], seconds: float, used: dict[str, float], work: Work
+) -> Figures:
+    orders = len(times)
+    return Figures(
+        name="engine",
+        shape=asked.shape,
+        clients=asked.clients,
+        orders=orders,
+        seconds=seconds,
+        orders_per_s=orders / seconds,
+        p50_ms=percentile(times, 50),
+        p99_ms=percentile(times, 99),
+        cpu_ms_per_order=sum(used.values()) * 1e3 / orders,
+        postgres_ms_per_order=used["postgres"] * 1e3 / orders,
+        load_ms_per_order=0.0,
+        commits_per_order=work.commits / orders,
+        wal_bytes_per_order=work.wal_bytes / orders,
+        errors=0,
     )
 
 
-def _caught_up(dsn: str) -> None:
+def _catch_up(dsn: str) -> None:
     """Until the watchdog's own list has seen what was filled in."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         while True:
-            row = connection.execute(
-                'SELECT (SELECT max(notification_id) FROM "order".events)'
-                ' - (SELECT min(position) FROM "order".position)'
-            ).fetchone()
+            row = connection.execute(_BEHIND).fetchone()
             if row is not None and row[0] <= 0:
                 return
             time.sleep(0.05)
 
 
-def _server(dsn: str) -> tuple[int, int]:
-    """Commits and bytes of WAL of the server so far."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SELECT pg_stat_force_next_flush()")
-        row = connection.execute(
-            "SELECT (SELECT sum(xact_commit) FROM pg_stat_database)::bigint,"
-            " (SELECT wal_bytes FROM pg_stat_wal)::bigint"
-        ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+def _check_books(dsn: str, answered: int) -> None:
+    with psycopg.connect(dsn) as connection:
+        placed, sold, units, different = connection.execute(_BOOKS).fetchone() or (0, 0, 0, 0)
+    assert placed == sold == answered, f"{answered} answered, {placed} placed, {sold} sold"
+    assert units == different == 2 * placed, f"{placed} orders of two goods took {units} units"
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--shape", choices=["spread", "hot"], default="spread")
-    parser.add_argument("--callers", type=int, default=1_000)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--carts", type=int, default=100_000)
-    parser.add_argument("--role", action="append", default=[])
-    parser.add_argument("--say", action="store_true")
-    args = parser.parse_args()
+    parser.add_argument("--shape", choices=SHAPES, default="spread")
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--carts", type=int, default=0)
+    parser.add_argument("--role", action="append", default=[], help="run this role as a process of its own")
+    args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
+    asked = EngineAsked(args.shape, args.clients, args.seconds, args.carts, tuple(args.role))
     with migrated_settings("engine") as settings:
-        round_of = engine_round(settings, args.shape, args.callers, args.seconds, args.carts, args.role)
-        figures = uvloop.run(round_of)
-    body: dict[str, Any] = asdict(figures)
-    sys.stdout.write(json.dumps(body) + "\n")
+        figures = uvloop.run(engine_round(settings, asked))
+    sys.stdout.write(json.dumps(asdict(figures)) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -35,7 +35,7 @@ class AuditedLog(LogReader):
             end = self._last_position(connection) if until is None else until
             while rows := self._batch(connection, after, end):
                 for row in rows:
-                    recorded = _decoded(row, heard)
+                    recorded = decoded(row, heard)
                     if recorded is not None:
                         yield recorded
                 after = rows[-1][4]
@@ -44,7 +44,7 @@ class AuditedLog(LogReader):
         """One stream as far as it can be read. Raises LogUnreadable."""
         with self._connection() as connection:
             rows = self._rows(connection, "read_stream", {"stream": stream, "version": None})
-        found = (_decoded(row, lambda _: None) for row in rows)
+        found = (decoded(row, lambda _: None) for row in rows)
         return [recorded for recorded in found if recorded is not None]
 
 
@@ -57,7 +57,7 @@ def told(events: Iterable[Recorded], until: int, hear: Hear) -> Iterator[Recorde
     hear(until)
 
 
-def _decoded(row: Row, heard: Heard) -> Recorded | None:
+def decoded(row: Row, heard: Heard) -> Recorded | None:
     stream, version, topic, state, position = row
     try:
         recorded = decode_row(stream, version, topic, state, position)

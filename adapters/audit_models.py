@@ -1,17 +1,18 @@
 """The read models as the audit sees them: all of one moment, by however many processes, against the logs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from psycopg.sql import SQL, Literal
 
-from adapters.postgres_read_tables import ReadSnapshot
+from adapters.postgres_read_tables import ReadSnapshot, ReadTable
 from domain.recorded import Recorded
 from orchestrator.audit import Finding
 from orchestrator.audit_rows import Shape, compare_table
-from projections.projection import Projection, Rows, Table, apply
+from projections.projection import Projection, Row, Rows, Table, apply
 
 UNIT: Final = "rows"
+KEYS_AT_ONCE: Final = 1_000
 
 
 class AuditSnapshot(ReadSnapshot):
@@ -27,6 +28,14 @@ class AuditSnapshot(ReadSnapshot):
         assert row is not None, "this function always returns one row"
         return str(row[0])
 
+    def rows_of(self, table: Table, keys: Collection[int]) -> Iterator[Row]:
+        """The rows of these keys only, those of one key together, in bounded memory."""
+        wanted, rows = sorted(keys), ReadTable(table, self._schema)
+        for first in range(0, len(wanted), KEYS_AT_ONCE):
+            some = rows.load(self._connection, wanted[first : first + KEYS_AT_ONCE])
+            for standing in some.values():
+                yield from standing
+
     def _hold_tables(self) -> None:
         """The one that shares its moment holds the tables as well."""
         if self._shared is None:
@@ -36,11 +45,16 @@ class AuditSnapshot(ReadSnapshot):
 
 
 class ReadModel:
-    """A check of one read model: folds its log up to where its tables are, `until`, then compares them."""
+    """A check of one read model: folds its log up to where its tables are, `until`, then compares them.
+
+    `only_folded`: when the events that it gets are of some streams only, and so are the rows to compare.
+    """
 
     unit = UNIT
 
-    def __init__(self, projection: Projection, snapshot: ReadSnapshot, until: int) -> None:
+    def __init__(
+        self, projection: Projection, snapshot: AuditSnapshot, until: int, *, only_folded: bool = False
+    ) -> None:
         self.name = name_of(projection)
         tables = " and ".join(table.name for table in projection.tables)
         self.question = f"Read model {tables} equals its log"
@@ -49,6 +63,7 @@ class ReadModel:
         self._projection = projection
         self._snapshot = snapshot
         self._until = until
+        self._only_folded = only_folded
         self._folded: dict[str, dict[int, Rows]] = {table.name: {} for table in projection.tables}
         self._stopped = False
 
@@ -65,6 +80,9 @@ class ReadModel:
             return (Finding(self.name, recorded.originator_id, recorded.position, what, self._log),)
         return ()
 
+    def recall(self, recorded: Recorded) -> Iterable[Finding]:
+        return self.see(recorded) if type(recorded.event) in self.events else ()
+
     def end(self) -> Iterator[Finding]:
         if not self._stopped:
             for table in self._projection.tables:
@@ -77,9 +95,10 @@ class ReadModel:
     def _compare(self, table: Table) -> Iterator[Finding]:
         key = tuple(table.columns.index(name) for name in table.primary_key)
         shape = Shape(self.name, table.name, table.columns, key, self._log, self._until)
-        rows = self._counted(self._snapshot.rows(table))
-        folded = {key: rows for key, rows in self._folded.pop(table.name).items() if rows}
-        yield from compare_table(shape, folded, rows)
+        folded = self._folded.pop(table.name)
+        rows = self._snapshot.rows_of(table, folded) if self._only_folded else self._snapshot.rows(table)
+        expected = {key: rows for key, rows in folded.items() if rows}
+        yield from compare_table(shape, expected, self._counted(rows))
 
     def _counted(self, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
         for row in rows:

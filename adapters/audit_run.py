@@ -9,7 +9,7 @@ All of that is decided here, once, and then told to the processes that read.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import psycopg
@@ -19,6 +19,7 @@ from adapters.audit_events import AuditedLog
 from adapters.audit_models import UNIT as ROWS
 from adapters.audit_models import AuditSnapshot, name_of
 from adapters.audit_pool import Task, run_all
+from adapters.audit_since import earlier_in
 from adapters.audit_walk import Facts, Walk, Walked
 from adapters.worker_pool import Progress
 from domain import streams
@@ -28,6 +29,7 @@ from orchestrator.audit_orders import OrdersAddUp
 from orchestrator.audit_pairs import CHECK, QUESTION, UNIT, Books, compare, unfinished
 from orchestrator.audit_sagas import SagasMoveLegally
 from orchestrator.audit_sales import SalesMoveTheirStock
+from orchestrator.audit_since import Earlier
 from orchestrator.audit_stock import StockAddsUp
 from orchestrator.audit_streams import LogIsWhole
 from orchestrator.redecide import DecidesTheSame
@@ -58,22 +60,33 @@ class _Extent:
     positions: Mapping[str, int]
     moving_until: int
 
+    def told(self, log: str) -> int:
+        """Up to where both the log and all its read models were looked at."""
+        return min(self.positions[log], *(self.models[one.name] for one in PROJECTIONS if one.log == log))
+
 
 def audit(
-    dsns: Mapping[str, str], progress: Progress = lambda *_: None, *, redecides: bool = False
+    dsns: Mapping[str, str],
+    progress: Progress = lambda *_: None,
+    *,
+    redecides: bool = False,
+    since: Mapping[str, int] | None = None,
 ) -> Report:
     """Audits all four logs and all read models; reads only. It blocks for as long as it takes.
 
-    `redecides`: whether every recorded command is decided once more as well.
+    `redecides`: whether every recorded command is decided once more as well. `since`: up to where each log
+    was audited before and found clean; a log that is not named is read from its beginning.
     `dsns`: an address for each of user, goods, inventory, order and read. Raises CannotAudit, and
     LogUnreadable for a log that cannot be read. A damaged event is a finding.
     """
     with _read_models(dsns["read"]) as snapshot:
         extent = _extent(dsns, snapshot)
+        earlier = _earlier(dsns, extent, since) if since else {}
         moment = snapshot.share()
-        tasks: list[Task] = [_walk(dsns, log, extent, moment) for log in LOGS]
+        walks = [_walk(dsns, log, extent, moment, earlier.get(log)) for log in LOGS]
+        tasks: list[Task] = [*walks]
         if redecides:
-            tasks += [Decisions(log, dsns[log], extent.positions[log]) for log in LOGS]
+            tasks += [Decisions(walk.log, walk.dsn, walk.until, walk.after) for walk in walks]
         walked = _run_all(tasks, progress)
     tally = Tally()
     for each in walked:
@@ -82,7 +95,14 @@ def audit(
     tally.add(compare(books))
     tally.checked(CHECK, QUESTION, len(books.sagas), UNIT)
     tally.arrange(CHECKS)
-    return tally.report(extent.positions, list(unfinished(books)))
+    report = tally.report(extent.positions, list(unfinished(books)))
+    after = {log: known.after for log, known in earlier.items()}
+    return replace(report, since=after, next_since=as_typed({log: extent.told(log) for log in LOGS}))
+
+
+def as_typed(positions: Mapping[str, int]) -> str:
+    """Positions of logs as they are typed, and as `continued_from` reads them."""
+    return ",".join(f"{log}={position}" for log, position in positions.items())
 
 
 def verdict_line(report: Report) -> str:
@@ -90,6 +110,7 @@ def verdict_line(report: Report) -> str:
     events = sum(checked.count for checked in report.checks if checked.unit == LogIsWhole.unit)
     rows = sum(checked.count for checked in report.checks if checked.unit == ROWS)
     looked = f"{events:,} events and {rows:,} rows of read models"
+    looked += f" after {as_typed(report.since)}" if report.since else ""
     waiting = f"; {report.unfinished_count:,} orders unfinished" if report.unfinished_count else ""
     if report.is_clean:
         return f"The books balance: {looked}, no findings{waiting}."
@@ -104,9 +125,22 @@ def _extent(dsns: Mapping[str, str], snapshot: AuditSnapshot) -> _Extent:
     return _Extent(models, positions, AuditedLog(dsns["order"], "order").last_position())
 
 
-def _walk(dsns: Mapping[str, str], log: str, extent: _Extent, moment: str) -> Walk:
+def _earlier(dsns: Mapping[str, str], extent: _Extent, since: Mapping[str, int]) -> dict[str, Earlier]:
+    """Raises CannotAudit for positions that no audit can have reached."""
+    for log, position in since.items():
+        if log not in LOGS:
+            raise CannotAudit(f"--since: there is no log {log[:40]!r}, only {', '.join(LOGS)}")
+        if not 0 <= position <= extent.positions[log]:
+            end = extent.positions[log]
+            raise CannotAudit(f"--since: {log}={position} is not in its log, which ends at {end}")
+    # A read model that was set back makes rows of what was audited before.
+    known = {log: min(position, extent.told(log)) for log, position in since.items()}
+    return earlier_in(dsns, known, extent.positions)
+
+
+def _walk(dsns: Mapping[str, str], log: str, extent: _Extent, moment: str, earlier: Earlier | None) -> Walk:
     models = {one.name: extent.models[one.name] for one in PROJECTIONS if one.log == log}
-    return Walk(log, dsns[log], extent.positions[log], dsns["read"], moment, models)
+    return Walk(log, dsns[log], extent.positions[log], dsns["read"], moment, models, earlier)
 
 
 def _run_all(tasks: Sequence[Task], progress: Progress) -> list[Walked]:

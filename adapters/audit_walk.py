@@ -4,17 +4,19 @@ The pieces run in processes of their own. What goes in is a value, and so is wha
 and the little that is kept of each order, which the parent compares across logs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.audit_events import AuditedLog, Hear, Heard, told
+from adapters.audit_events import Hear, Heard, told
 from adapters.audit_models import AuditSnapshot, ReadModel
-from orchestrator.audit import Check, Tally, walk
+from adapters.audit_since import ContinuedLog
+from orchestrator.audit import Check, Finding, Tally, walk
 from orchestrator.audit_orders import OrderFacts, OrdersAddUp
 from orchestrator.audit_sagas import SagaFacts, SagasMoveLegally
 from orchestrator.audit_sales import SaleFacts, SalesMoveTheirStock
+from orchestrator.audit_since import Earlier, recall
 from orchestrator.audit_stock import StockAddsUp
-from orchestrator.audit_streams import LogIsWhole
+from orchestrator.audit_streams import Damage, LogIsWhole
 from projections import PROJECTIONS
 
 
@@ -22,7 +24,7 @@ from projections import PROJECTIONS
 class Walk:
     """What to read. `until`: the last position of `log`. `models`: the position of each of its read models.
 
-    `snapshot`: name of the moment at which the read models are looked at.
+    `snapshot`: name of the moment at which the read models are looked at. `earlier`: what was audited before.
     """
 
     log: str
@@ -31,7 +33,11 @@ class Walk:
     read_dsn: str
     snapshot: str
     models: Mapping[str, int]
-    after: int = 0
+    earlier: Earlier | None = None
+
+    @property
+    def after(self) -> int:
+        return self.earlier.after if self.earlier else 0
 
     @property
     def name(self) -> str:
@@ -58,11 +64,14 @@ class Walked:
 
 
 def _walked(task: Walk, hear: Hear) -> Walked:
-    tally, whole = Tally(), LogIsWhole(task.log)
+    log, tally, whole = ContinuedLog(task.dsn, task.log), Tally(), LogIsWhole(task.log, after=task.after)
     books, facts = _books(task.log)
     with AuditSnapshot(task.read_dsn, task.snapshot) as snapshot:
         checks = [whole, *books, *_models(task, snapshot)]
-        events = AuditedLog(task.dsn, task.log).read_on(_into(tally, whole), until=task.until)
+        if task.earlier:
+            of_before = log.recalled(task.earlier, _into(tally, whole.recall_damage))
+            tally.add(recall(of_before, checks))
+        events = log.read_on(_into(tally, whole.see_damage), task.after, task.until)
         tally.add(walk(told(events, task.until, hear), checks))
     for check in checks:
         tally.close(check)
@@ -85,9 +94,10 @@ def _books(log: str) -> tuple[Sequence[Check], Facts]:
 def _models(task: Walk, snapshot: AuditSnapshot) -> Iterator[ReadModel]:
     for projection in PROJECTIONS:
         if projection.name in task.models:
-            yield ReadModel(projection, snapshot, task.models[projection.name])
+            until, only_folded = task.models[projection.name], task.earlier is not None
+            yield ReadModel(projection, snapshot, until, only_folded=only_folded)
 
 
-def _into(tally: Tally, whole: LogIsWhole) -> Heard:
+def _into(tally: Tally, findings: Callable[[Damage], Iterable[Finding]]) -> Heard:
     """Damage is a finding of the check that looks at the whole log."""
-    return lambda damage: tally.add(whole.see_damage(damage))
+    return lambda damage: tally.add(findings(damage))

@@ -13,10 +13,12 @@ from rich.text import Text
 from adapters.audit_html import write_page
 from adapters.audit_run import audit, verdict_line
 from adapters.cli_reading import (
+    BadArgument,
     DataOption,
     JsonOption,
     addresses,
     console,
+    is_number,
     print_json,
     progress_bars,
     table_for,
@@ -41,10 +43,17 @@ HtmlOption = typer.Option(
 RedecideOption = typer.Option(
     False, "--redecide", help="Also decide every recorded command once more: today's rules must say the same."
 )
+SinceOption = typer.Option(
+    None,
+    "--since",
+    metavar="POSITIONS|REPORT",
+    help="Continue a clean audit: order=123,inventory=456,... or the file that its --json was written to.",
+)
 
 
 def audit_command(
     data: Path | None = DataOption,
+    since: str | None = SinceOption,
     redecide: bool = RedecideOption,
     as_json: bool = JsonOption,
     html: Path | None = HtmlOption,
@@ -54,9 +63,10 @@ def audit_command(
     Exit code 0: clean, 1: findings, 2: could not run.
     """
     with told_in_one_line():
+        known = None if since is None else continued_from(since)
         dsns = addresses(data)
         with progress_bars() as progress:
-            report = audit(dsns, progress, redecides=redecide)
+            report = audit(dsns, progress, redecides=redecide, since=known)
         if html is not None:
             write_page(html, report, datetime.now(UTC))
     if as_json:
@@ -66,6 +76,40 @@ def audit_command(
         show(report, console())
     if not report.is_clean:
         raise typer.Exit(FINDINGS_EXIT)
+
+
+class _Told(msgspec.Struct):
+    """What is read of an earlier report."""
+
+    clean: bool
+    next_since: str
+
+
+def continued_from(text: str) -> dict[str, int]:
+    """Positions by log, from what stands behind --since. Raises BadArgument."""
+    if Path(text).is_file():
+        text = _next_since(Path(text))
+    elif "=" not in text:
+        raise BadArgument(f"--since {text[:80]!r}: neither positions, such as order=123, nor a report's file")
+    positions: dict[str, int] = {}
+    for part in text.split(","):
+        log, _, position = part.partition("=")
+        if not (position == "0" or is_number(position)) or log in positions:
+            raise BadArgument(f"--since: {part[:40]!r} is not a log and its position, such as order=123")
+        positions[log] = int(position)
+    return positions
+
+
+def _next_since(file: Path) -> str:
+    try:
+        told = msgspec.json.decode(file.read_bytes(), type=_Told)
+    except OSError as error:
+        raise BadArgument(f"--since {file}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise BadArgument(f"--since {file}: not a report of `tillroll audit --json`: {error}") from error
+    if not told.clean:
+        raise BadArgument(f"--since {file}: that audit had findings; only a clean one can be continued")
+    return told.next_since
 
 
 def show(report: Report, out: Console) -> None:
@@ -83,6 +127,8 @@ def show(report: Report, out: Console) -> None:
         out.print(
             f"{report.unfinished_count:,} unfinished orders in all. They owe something, that is no fault."
         )
+    if report.is_clean:
+        out.print(f"The next audit can continue this one: tillroll audit --since {report.next_since}")
     out.print(Text(verdict_line(report), style="bold green" if report.is_clean else "bold red"))
 
 

@@ -7,7 +7,7 @@ written. Checks share no code with the decisions they look at, apart from the sa
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, Protocol, runtime_checkable
@@ -59,7 +59,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`positions`: how far each log was read. `unfinished` and `findings` hold the first ones only."""
+    """`positions`: how far each log was read. `unfinished` and `findings` hold the first ones only.
+
+    `since`: where each log was continued from; empty when everything was read. `next_since`: from where the
+    next audit can continue this one, as it is typed.
+    """
 
     checks: tuple[Checked, ...]
     findings: tuple[Finding, ...]
@@ -67,6 +71,8 @@ class Report:
     unfinished: tuple[Unfinished, ...]
     unfinished_count: int
     positions: Mapping[str, int]
+    since: Mapping[str, int] = field(default_factory=dict)
+    next_since: str = ""
 
     @property
     def is_clean(self) -> bool:

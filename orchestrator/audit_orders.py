@@ -71,6 +71,11 @@ class OrdersAddUp:
     def see(self, recorded: Recorded) -> Iterable[Finding]:
         return self._book(recorded, recorded.event) if type(recorded.event) in self.events else ()
 
+    def recall(self, recorded: Recorded) -> Iterable[Finding]:
+        for _ in self.see(recorded):
+            pass
+        return ()
+
     def end(self) -> Iterable[Finding]:
         return ()
 

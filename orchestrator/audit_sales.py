@@ -86,6 +86,14 @@ class SalesMoveTheirStock:
             case _:
                 return ()
 
+    def recall(self, recorded: Recorded) -> Iterable[Finding]:
+        """What a sale of before announced has come: it announces nothing now."""
+        event = recorded.event
+        if isinstance(event, SaleEvent):
+            facts = self.facts.setdefault(streams.key_of(recorded.originator_id), SaleFacts())
+            _note(facts, recorded, LEGAL.get((facts.status, type(event)), facts.status))
+        return ()
+
     def end(self) -> Iterator[Finding]:
         """A movement that never came is a sale, or a return, of units that stayed where they were."""
         for (kind, order_id), movement in self._to_come.items():

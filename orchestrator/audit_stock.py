@@ -52,6 +52,12 @@ class StockAddsUp:
         account = self._accounts.setdefault(recorded.originator_id, Account())
         return () if account.broken else self._book(account, recorded)
 
+    def recall(self, recorded: Recorded) -> Iterable[Finding]:
+        """The level that was right then is where the account begins."""
+        if isinstance(recorded.event, StockEvent):
+            self._accounts[recorded.originator_id] = Account(set_to=recorded.event.on_hand)
+        return ()
+
     def end(self) -> Iterable[Finding]:
         return ()
 

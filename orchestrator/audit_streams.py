@@ -53,12 +53,13 @@ class Damage:
 class LogIsWhole:
     unit = "events"
 
-    def __init__(self, log: str) -> None:
+    def __init__(self, log: str, *, after: int = 0) -> None:
+        """`after`: the position after which the events come that it sees."""
         self._log = log
         self.name = f"log {log}"
         self.question = f"The {log} log: nothing missing, misplaced, unreadable or uncaused"
         self.count = 0
-        self._position = 0
+        self._position = after
         self._versions: dict[str, int] = {}
         self._fitting = {(of, kind) for of in CATEGORIES_OF[log] for kind in EVENTS_OF[of]}
 
@@ -73,6 +74,16 @@ class LogIsWhole:
         if wrongs == NOTHING_WRONG:
             return ()
         return [Finding(self.name, stream, position, wrong, self._log) for wrong in wrongs if wrong]
+
+    def recall(self, recorded: Recorded) -> Sequence[Finding]:
+        self._versions[recorded.originator_id] = recorded.originator_version
+        return ()
+
+    def recall_damage(self, damage: Damage) -> Iterator[Finding]:
+        """An event of before that is not as it was when it was found good."""
+        yield Finding(self.name, damage.stream, damage.position, damage.what, self._log)
+        if damage.lost:
+            self._versions[damage.stream] = damage.version
 
     def see_damage(self, damage: Damage) -> Iterator[Finding]:
         """Damage comes in the order of the log: before what `see` gets of the same place, if it gets it."""

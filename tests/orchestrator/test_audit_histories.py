@@ -22,6 +22,8 @@ from orchestrator.audit_streams import LogIsWhole
 from tests.shop_history import ShopHistory
 
 GOODS_IDS = (11, 12, 13)
+Steps = list[tuple[str, str, tuple[tuple[int, int], ...]]]
+
 ORDER_IDS = ("1", "2", "3", "4")
 MAX_STEPS = 60
 
@@ -100,7 +102,7 @@ def go_on(shop: ShopHistory, order_id: str, units: tuple[tuple[int, int], ...]) 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, min_size=MAX_STEPS // 4, max_size=MAX_STEPS))
-def test_every_valid_history_is_clean(history: list[tuple[str, str, tuple[tuple[int, int], ...]]]) -> None:
+def test_every_valid_history_is_clean(history: Steps) -> None:
     shop = ShopHistory()
     for goods_id in GOODS_IDS:
         shop.stocked(goods_id, 6)

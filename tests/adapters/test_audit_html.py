@@ -1,5 +1,6 @@
 """The audit's report as a page."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_a_page_of_clean_books_has_no_findings_and_asks_nobody_for_anything() ->
     assert "The books balance" in page
     assert "What is wrong" not in page
     assert not any(asks in page for asks in ("http:", "https:", "src=", "url("))
+
+
+def test_a_page_says_where_it_continued_and_how_to_continue_it() -> None:
+    continued = replace(report(), since={"order": 1_011}, next_since="order=1012")
+    page = page_of(continued, NOW)
+    assert "after position 1,011, up to position 12" in page
+    assert "tillroll audit --since order=1012" in page
+    assert "after order=1011, no findings" in page
+    assert "after position" not in page_of(report(), NOW)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,17 @@ def test_a_difference_is_a_finding_with_its_stream_and_position() -> None:
     assert place == ("decisions inventory", "stream stock-12", "inventory", POSITION)
     assert finding["what"].startswith("AdjustStock gives a refusal, stock-too-large today; recorded: ")
     assert counted(report)["decisions inventory"] == 4
+
+
+def test_a_page_is_written_also_when_there_are_findings_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    page = tmp_path / "audit.html"
+    result = tillroll("--redecide", "--html", str(page))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].startswith("THE BOOKS DO NOT BALANCE: 1 finding in ")
+    text = page.read_text(encoding="utf-8")
+    for said in ("THE BOOKS DO NOT BALANCE", f"inventory={POSITION}", "tillroll replay stream stock-12"):
+        assert said in text
+    assert "--since" not in text, "what has findings is not continued"
 
 
 def test_who_may_not_read_a_log_is_told_in_one_line(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

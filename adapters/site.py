@@ -57,6 +57,10 @@ class Site:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
+    @property
+    def role_pids(self) -> list[int]:
+        return [process.pid for process in self._processes if process.pid is not None]
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._start(stack)

@@ -35,6 +35,7 @@ from benchmarks.cpu import cpu_by_name
 from benchmarks.limit_server import Work
 from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
 from benchmarks.server import migrated_settings
+from benchmarks.settled import EVERYBODY, WATCHDOG, settle
 from domain import streams
 from domain.cart import CartLine, ReplaceCart
 from domain.goods import CreateGoods
@@ -58,10 +59,6 @@ SELECT (SELECT count(*) FROM "order".events WHERE topic = 'OrderPlaced'),
        (SELECT count(*) FROM inventory.events WHERE topic = 'StockSold'),
        (SELECT count(DISTINCT (originator_id, convert_from(state, 'UTF8')::json -> 'data' ->> 'order_id'))
           FROM inventory.events WHERE topic = 'StockSold')
-"""
-_BEHIND: Final = """
-SELECT (SELECT coalesce(max(notification_id), 0) FROM "order".events)
-     - (SELECT min(position) FROM "order".position)
 """
 
 
@@ -145,7 +142,7 @@ async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
         await engine.stock_up()
         await engine.fill_carts(asked.carts or int(CARTS_PER_S * (asked.seconds + WARM_UP_S)))
         warm, _ = await engine.place(asked.clients, WARM_UP_S)
-        await asyncio.to_thread(_catch_up, dsn)
+        await asyncio.to_thread(settle, dsn, EVERYBODY if "projector" in asked.roles else WATCHDOG)
         before, cpu = await asyncio.to_thread(Work.until_now, dsn), cpu_by_name()
         sys.stderr.write("placing\n")
         times, took = await engine.place(asked.clients, asked.seconds)
@@ -201,16 +198,6 @@ def _figures(
         wal_bytes_per_order=work.wal_bytes / orders,
         errors=0,
     )
-
-
-def _catch_up(dsn: str) -> None:
-    """Until the watchdog's own list has seen what was filled in."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        while True:
-            row = connection.execute(_BEHIND).fetchone()
-            if row is not None and row[0] <= 0:
-                return
-            time.sleep(0.05)
 
 
 def _check_books(dsn: str, answered: int) -> None:

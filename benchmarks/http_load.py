@@ -45,12 +45,16 @@ class Requests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`rate`: requests a second; None for as fast as answers come. `warm_up_s`: answered, but not counted."""
+    """`rate`: requests a second; None for as fast as answers come. `warm_up_s`: answered, but not counted.
+
+    `most`: requests after which a load without a rate is over, if that is before its time.
+    """
 
     connections: int
     seconds: float
     rate: float | None = None
     warm_up_s: float = 1.0
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class _Generator:
     def _use(self, connection: "_Connection") -> None:
         if self._due:
             self._send(connection, self._due.popleft())
-        elif self._load.rate is None and not self._over:
+        elif self._load.rate is None and not self._over and not self._has_sent_most():
             self._send(connection, time.perf_counter())
         else:
             self._free.append(connection)
@@ -194,8 +198,15 @@ class _Generator:
         with suppress(OSError):
             self._use(await self._connect())
 
+    def _has_sent_most(self) -> bool:
+        return self._load.most is not None and self._number >= self._load.most
+
     async def _wait_for_end(self) -> None:
-        await asyncio.sleep(self._counted.until_s - time.perf_counter())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._counted.until_s - time.perf_counter()):
+                while self._busy or not self._has_sent_most():
+                    self._quiet.clear()
+                    await self._quiet.wait()
 
     async def _at_rate(self, begun: float, rate: float) -> None:
         told = 0
@@ -249,9 +260,13 @@ class _Connection(asyncio.Protocol):
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:
-    """A whole POST request with a JSON body. `headers`: lines without their ends."""
+    return request("POST", path, body, *headers)
+
+
+def request(method: str, path: str, body: bytes, *headers: str) -> bytes:
+    """A whole request with a JSON body. `headers`: lines without their ends."""
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         "host: 127.0.0.1",
         "content-type: application/json",
         f"content-length: {len(body)}",

@@ -1,0 +1,156 @@
+"""Orders over HTTP on a whole shop: API, inventory, orchestrator, projector and sealer, as `up` runs them.
+
+    python -m benchmarks.http_orders --clients 32 --seconds 8 --shape spread
+    python -m benchmarks.http_orders --rate 400
+
+Customers are logged in and their carts filled over HTTP before the clock starts; then each customer places
+one order of two goods, from a load process of its own. `--rate`: orders a second, due whatever the shop does.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import psycopg
+
+from adapters.settings import load_settings
+from adapters.site import Site, fresh_site
+from benchmarks.http_customers import open_customers
+from benchmarks.http_load import Load, Loaded, loaded, request
+from benchmarks.limit_server import Work, tree_cpu_s
+from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
+from benchmarks.settled import settle
+
+GOODS_COUNT: Final = 10_000
+PLENTY: Final = 100_000_000
+CUSTOMERS_PER_S: Final = 2_500
+"""Ready for each second of a round: more than can be served."""
+
+SPARE: Final = 64
+FILLING: Final = 32
+FILL_LIMIT_S: Final = 300.0
+_BOOKS: Final = """
+SELECT (SELECT count(*) FROM "order".events WHERE topic = 'OrderPlaced'),
+       (SELECT coalesce(sum((convert_from(state, 'UTF8')::json -> 'data' ->> 'nums')::int), 0)
+          FROM inventory.events WHERE topic = 'StockSold')
+"""
+ORDER: Final = (
+    b'{"address":"1 High Street, London","signer_name":"Ann Example","signer_mobile":"07700900000",'
+    b'"post":"leave at the door"}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FillCart:
+    """The request of the customer with that number: two goods, checked."""
+
+    tokens: Sequence[str]
+    shape: str
+
+    def __call__(self, number: int) -> bytes:
+        one, other = (1, 2) if self.shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
+        line = '{"goods_id":%d,"nums":1,"checked":true}'
+        body = f'{{"items":[{line % one},{line % other}]}}'.encode()
+        return request("PUT", "/v1/cart", body, _bearer(self.tokens[number]))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    tokens: Sequence[str]
+
+    def __call__(self, number: int) -> bytes:
+        return request(
+            "POST", "/v1/orders", ORDER, _bearer(self.tokens[number]), f"idempotency-key: {number}"
+        )
+
+
+def _bearer(token: str) -> str:
+    return f"authorization: Bearer {token}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAsked:
+    shape: str
+    clients: int
+    seconds: float
+    rate: float | None
+
+
+def http_round(asked: HttpAsked) -> Figures:
+    """Raises AssertionError when an order that was answered is not there, or more was sold than ordered."""
+    load = Load(asked.clients, asked.seconds, asked.rate)
+    wanted = (
+        int((asked.rate * 1.05 if asked.rate else CUSTOMERS_PER_S) * (asked.seconds + load.warm_up_s)) + 64
+    )
+    with fresh_site(load_settings(), "bench") as site:
+        tokens = asyncio.run(open_customers(site.settings, wanted, GOODS_COUNT, PLENTY))
+        port = int(site.url.rpartition(":")[2])
+        filled = loaded(port, FillCart(tokens, asked.shape), Load(FILLING, FILL_LIMIT_S, None, 0.0, wanted))
+        assert filled.count(200) == wanted, f"carts filled: {filled.answers}, {filled.unanswered} unanswered"
+        dsn = site.settings.dsn("order")
+        assert dsn is not None
+        settle(dsn)
+        sys.stderr.write("placing\n")
+        before, own = Work.until_now(dsn), _roles_cpu_s(site)
+        result = loaded(port, PlaceOrder(tokens), load)
+        own = _roles_cpu_s(site) - own
+        work = Work.until_now(dsn).since(before)
+        written = _orders(dsn)
+    assert written >= result.count(201), f"{written} orders written, {result.count(201)} answered"
+    return _figures(asked, result, work, own, written)
+
+
+def _orders(dsn: str) -> int:
+    """Orders that were placed; each took two units. Raises AssertionError when stock says otherwise."""
+    with psycopg.connect(dsn) as connection:
+        placed, taken = connection.execute(_BOOKS).fetchone() or (0, 0)
+    assert taken == 2 * placed, f"{placed} orders of two goods took {taken} units"
+    return int(placed)
+
+
+def _roles_cpu_s(site: Site) -> float:
+    """Of the processes of the shop's roles."""
+    return sum(tree_cpu_s(pid) for pid in site.role_pids)
+
+
+def _figures(asked: HttpAsked, result: Loaded, work: Work, own_cpu_s: float, written: int) -> Figures:
+    """What was used is of all that were written, warm-up included."""
+    placed = result.answers[201]
+    return Figures(
+        name="http",
+        shape=asked.shape,
+        clients=asked.clients,
+        orders=placed.count,
+        seconds=result.seconds,
+        orders_per_s=placed.count / result.seconds,
+        p50_ms=placed.p50_ms,
+        p99_ms=placed.p99_ms,
+        cpu_ms_per_order=(own_cpu_s + work.cpu_s) * 1e3 / written,
+        postgres_ms_per_order=work.cpu_s * 1e3 / written,
+        load_ms_per_order=result.cpu_s * 1e3 / written,
+        commits_per_order=work.commits / written,
+        wal_bytes_per_order=work.wal_bytes / written,
+        errors=sum(result.others.values()) + result.unanswered,
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--shape", choices=SHAPES, default="spread")
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--rate", type=float, help="orders a second; as fast as answers come if not given")
+    args = parser.parse_args(arguments)
+    logging.getLogger().setLevel(logging.WARNING)
+    figures = http_round(HttpAsked(args.shape, args.clients, args.seconds, args.rate))
+    sys.stdout.write(json.dumps(asdict(figures)) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -127,7 +127,7 @@ def show(report: Report, out: Console) -> None:
         out.print(
             f"{report.unfinished_count:,} unfinished orders in all. They owe something, that is no fault."
         )
-    if report.is_clean:
+    if report.is_clean and report.since:
         out.print(f"The next audit can continue this one: tillroll audit --since {report.next_since}")
     out.print(Text(verdict_line(report), style="bold green" if report.is_clean else "bold red"))
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from adapters.audit_run import CannotAudit, audit, verdict_line
+from adapters.cli_audit import continued_from
 from adapters.postgres_log_reader import LogUnreadable
 from adapters.postgres_projection import PostgresProjection
 from domain.order import OrderPaid, Payment
@@ -187,6 +188,20 @@ def test_a_shop_at_work_is_clean_at_every_moment(shop: ShopHistory, fresh_databa
         reports = [audit(dsns) for _ in range(AUDITS_AT_WORK)]
     assert [report.findings for report in reports] == [()] * AUDITS_AT_WORK
     assert reports[-1].positions["order"] > reports[0].positions["order"], "the shop was at work"
+
+
+def test_a_shop_at_work_is_clean_however_often_its_audit_is_continued(
+    shop: ShopHistory, fresh_database: str
+) -> None:
+    """Orders are in the middle of their story wherever one audit ends and the next one goes on."""
+    shop.stocked(12, 100_000)
+    dsns = store(shop, fresh_database)
+    reports = [audit(dsns)]
+    with at_work(shop, fresh_database):
+        for _ in range(AUDITS_AT_WORK // 2):
+            reports.append(audit(dsns, since=continued_from(reports[-1].next_since)))
+    assert [report.findings for report in reports] == [()] * len(reports)
+    assert reports[-1].since["order"] > reports[0].positions["order"], "the shop was at work"
 
 
 AUDITS_AT_WORK = 12

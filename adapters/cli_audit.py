@@ -1,5 +1,6 @@
 """`tillroll audit`: do the books balance?"""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -87,7 +88,7 @@ class _Told(msgspec.Struct):
 
 def continued_from(text: str) -> dict[str, int]:
     """Positions by log, from what stands behind --since. Raises BadArgument."""
-    if Path(text).is_file():
+    if _is_file(text):
         text = _next_since(Path(text))
     elif "=" not in text:
         raise BadArgument(f"--since {text[:80]!r}: neither positions, such as order=123, nor a report's file")
@@ -98,6 +99,12 @@ def continued_from(text: str) -> dict[str, int]:
             raise BadArgument(f"--since: {part[:40]!r} is not a log and its position, such as order=123")
         positions[log] = int(position)
     return positions
+
+
+def _is_file(text: str) -> bool:
+    with suppress(OSError):  # No file has a name as long as positions can be.
+        return Path(text).is_file()
+    return False
 
 
 def _next_since(file: Path) -> str:

@@ -16,7 +16,7 @@ from adapters.log_errors import LogUnreadable
 from domain.order import OrderPaid, Payment
 from domain.recorded import Cause, Recorded
 from domain.saga import PaymentTaken
-from domain.sale import Line, RolledBack, Sold
+from domain.sale import Line, RollbackBarred, RolledBack, Sold
 from domain.stock import StockReturned, StockSet, StockSold
 from orchestrator.audit import Report
 from tests.adapters.stored_history import store
@@ -259,6 +259,18 @@ def test_a_lost_event_leaves_no_gap_in_the_versions_after_it(planter: Planter, s
     place = planter.change("inventory", "sale-3", "Sold", "{", "[")
     whole = [found for found in audited(shop_dsn).findings if found.check == "log inventory"]
     assert [(found.subject, found.position) for found in whole] == [("sale-3", place)]
+
+
+@pytest.mark.parametrize(("old", "new"), [("{", "["), ('"by":', '"by": ')], ids=["lost", "respelt"])
+def test_damage_of_before_is_found_by_who_continues_and_needs_it(
+    planter: Planter, shop_dsn: str, old: str, new: str
+) -> None:
+    known = audited(shop_dsn).positions
+    place = planter.change("inventory", "sale-3", "RolledBack", old, new)
+    assert audited(shop_dsn, since=known).is_clean, "nothing new asks for it"
+    planter.add("inventory", "sale-3", RollbackBarred())
+    found = [found for found in audited(shop_dsn, since=known).findings if found.check == "log inventory"]
+    assert [(one.subject, one.position) for one in found] == [("sale-3", place)]
 
 
 def test_who_can_only_select_can_audit_and_who_cannot_is_told_in_one_line(

@@ -54,7 +54,7 @@ def counts(report: Report) -> dict[str, int]:
     return {checked.check: checked.count for checked in report.checks}
 
 
-@pytest.mark.parametrize("eighths", (1, 3, 6, 7, 8))
+@pytest.mark.parametrize("eighths", [1, 3, 6, 7, 8])
 def test_a_clean_shop_is_clean_wherever_it_continues(dsn: str, eighths: int) -> None:
     """Also inside of a commit, and where one log was read further than the other."""
     for log, other in (("order", "inventory"), ("inventory", "order")):
@@ -150,6 +150,8 @@ def test_a_report_can_be_continued_by_its_file_and_by_its_text(tmp_path: Path) -
         ("order=1,", "'' is not a log and its position"),
         ("yesterday", "neither positions, such as order=123, nor a report's file"),
         ("order=99999", "is not in its log, which ends at"),
+        ("order=1" * 1_000, "is not a log and its position"),
+        ("x" * 10_000, "neither positions, such as order=123, nor a report's file"),
     ],
 )
 def test_positions_that_are_none_end_it_in_one_line(since: str, said: str) -> None:

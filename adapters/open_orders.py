@@ -6,11 +6,12 @@ a minute old. So it costs next to nothing, and a site of several processes lets 
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from adapters.gathered import Gathered
 from domain.refusals import Busy
 
 COUNT_IS_GOOD_FOR_S: Final = 60.0
@@ -35,15 +36,18 @@ class _Budget:
 
 
 class OpenOrders:
-    """`count(user_id, limit)`: how many orders to pay that customer has, counted up to `limit`.
+    """`count(user_ids, limit)`: how many orders to pay these customers have, each counted up to `limit`.
 
     `clock`: monotonic, in seconds. Belongs to one event loop.
     """
 
     def __init__(
-        self, count: Callable[[int, int], Awaitable[int]], clock: Callable[[], float], limit: int
+        self,
+        count: Callable[[Collection[int], int], Awaitable[Mapping[int, int]]],
+        clock: Callable[[], float],
+        limit: int,
     ) -> None:
-        self._count = count
+        self._counted = Gathered[int, int](lambda user_ids: count(user_ids, limit))
         self._clock = clock
         self._limit = limit
         self._budgets: OrderedDict[int, _Budget] = OrderedDict()
@@ -78,5 +82,5 @@ class OpenOrders:
         """Once for all orders that wait for it, as long as it finds room for them."""
         async with budget.counting:
             if not self._is_known(budget):
-                budget.left = self._limit - await self._count(user_id, self._limit)
+                budget.left = self._limit - (await self._counted.of(user_id) or 0)
                 budget.ends_at = self._clock() + COUNT_IS_GOOD_FOR_S

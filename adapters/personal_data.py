@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from adapters.gathered import Gathered
 from adapters.sealing import PersonKey, Wrapping, is_sealed, new_key
 from domain import streams
 from domain.order import Contact
@@ -67,6 +68,7 @@ class PersonalData:
         # Erased since this process began to listen; those before, the store does not give out.
         self._erased: OrderedDict[int, None] = OrderedDict()
         self.hears_all: Callable[[], bool] = lambda: True
+        self._fetched = Gathered(self.fresh_keys_of)
 
     # keys
 
@@ -85,7 +87,10 @@ class PersonalData:
 
     async def key_of(self, user_id: int) -> PersonKey | None:
         """None when the user is erased, or never was."""
-        return (await self.keys_of([user_id])).get(user_id)
+        key = self._keys.get(user_id) if self.hears_all() else None
+        if key is None:
+            key = await self._fetched.of(user_id)
+        return None if user_id in self._erased else key
 
     async def keys_of(self, user_ids: Collection[int]) -> dict[int, PersonKey]:
         """Those in memory count only while erasures in other processes are heard of here."""

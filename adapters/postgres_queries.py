@@ -5,7 +5,8 @@ rows that are added meanwhile neither repeat nor hide others. Personal data is a
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import select
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -38,7 +39,7 @@ class ReadsUnavailable(Exception):
 def read_pool(dsn: str, *, min_size: int = 1, max_size: int = 8) -> AsyncConnectionPool:
     """A closed pool for `Queries`; the composition root opens and closes it.
 
-    Connections are tried before they are handed out: after a restart of Postgres all of them are dead.
+    Connections are looked at before they are handed out: after a restart of Postgres all of them are dead.
     """
     return AsyncConnectionPool(
         session(dsn),
@@ -46,10 +47,21 @@ def read_pool(dsn: str, *, min_size: int = 1, max_size: int = 8) -> AsyncConnect
         max_size=max_size,
         open=False,
         kwargs={"autocommit": True},
-        check=AsyncConnectionPool.check_connection,
+        check=_must_live,
         timeout=2.0,
         name="reads",
     )
+
+
+async def _must_live(connection: AsyncConnection[Any]) -> None:
+    """What is idle has nothing to read, unless the server closed it or says something: then it is asked.
+
+    To ask every time would be one more round trip for every query.
+    """
+    looked = select.poll()
+    looked.register(connection.fileno(), select.POLLIN)
+    if looked.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class Queries:
@@ -119,10 +131,10 @@ class Queries:
         orders, next_cursor = _page(found, limit, question, lambda item: (int(item["order_id"]),))
         return await self._with_goods(orders), next_cursor
 
-    async def open_orders(self, user_id: int, limit: int) -> int:
-        """How many orders to pay this user has, counted up to `limit`."""
-        row = await self._row("open_orders", {"user_id": user_id, "limit": limit})
-        return 0 if row is None else int(row["orders"])
+    async def open_orders(self, user_ids: Collection[int], limit: int) -> dict[int, int]:
+        """How many orders to pay these users have, each counted up to `limit`."""
+        rows = await self._rows("open_orders", {"user_ids": list(user_ids), "limit": limit})
+        return {row["user_id"]: row["orders"] for row in rows}
 
     async def deliverable(self, user_id: int, paid_after: datetime) -> list[str]:
         """Ids of the user's orders that are to pay, or were paid after that moment."""

@@ -29,7 +29,7 @@ from benchmarks.settled import settle
 
 GOODS_COUNT: Final = 10_000
 PLENTY: Final = 100_000_000
-CUSTOMERS_PER_S: Final = 2_500
+CUSTOMERS_PER_S: Final = 1_000
 """Ready for each second of a round: more than can be served."""
 
 SPARE: Final = 64

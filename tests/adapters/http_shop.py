@@ -4,7 +4,7 @@ checkout, desk and tokens, served by real uvicorn. Only the read models are fold
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -138,8 +138,9 @@ class Reads:
         items = [item for item in items if user_id in (None, item["user_id"])]
         return [item for item in items if status in (None, item["status"])][:limit], None
 
-    async def open_orders(self, user_id: int, limit: int) -> int:
-        return min(limit, len((await self.orders_page(user_id, 1, 1_000_000, None))[0]))
+    async def open_orders(self, user_ids: Collection[int], limit: int) -> dict[int, int]:
+        pages = {user_id: await self.orders_page(user_id, 1, 1_000_000, None) for user_id in user_ids}
+        return {user_id: min(limit, len(items)) for user_id, (items, _) in pages.items()}
 
     async def deliverable(self, user_id: int, paid_after: datetime) -> list[str]:
         mine, _ = await self.orders_page(user_id, None, 1_000_000, None)

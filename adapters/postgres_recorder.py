@@ -48,6 +48,9 @@ class ArrayRecorder(PostgresApplicationRecorder):
         self._lock_key = f"{datastore.schema}.{events_table_name}"
         self._begin = SQL(_BEGIN).format(key=Literal(self._lock_key), channel=Identifier(self.channel_name))
         self._insert = SQL(_INSERT).format(**names)
+        self._append_alone = SQL(_APPEND_ALONE).format(
+            key=Literal(self._lock_key), channel=Literal(self.channel_name), **names
+        )
         self._select_since = SQL(_SELECT_SINCE).format(**names)
         self._select_position = SQL(_SELECT_POSITION).format(**names)
         self._select_changed = SQL(_SELECT_CHANGED).format(**names)
@@ -72,16 +75,18 @@ class ArrayRecorder(PostgresApplicationRecorder):
     def _append(
         self, conn: Connection[DictRow], stored_events: Sequence[StoredEvent], expect: Mapping[str, int]
     ) -> Sequence[int]:
-        """Three round trips, four with `expect`.
+        """One round trip, four with `expect`: what is checked must be seen after the lock was taken.
 
         Not by psycopg's pipeline, as the library does it: a pipeline whose data does not fit into the
         socket's buffer waits for an answer to what it has not sent, for ever (seen at 1,000 events).
         """
-        with self._transaction(conn), conn.cursor(row_factory=tuple_row) as cursor:
-            if expect:
+        columns = _columns(stored_events)
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            if not expect:
+                return [row[0] for row in cursor.execute(self._append_alone, columns, prepare=True)]
+            with self._transaction(conn):
                 cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
-            cursor.execute(self._insert, _columns(stored_events), prepare=True)
-            return [row[0] for row in cursor.fetchall()]
+                return [row[0] for row in cursor.execute(self._insert, columns, prepare=True)]
 
     @contextmanager
     def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:
@@ -150,6 +155,16 @@ _BEGIN: Final = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0))
 _INSERT: Final = (
     "INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
     " SELECT * FROM unnest(%b::{ids}, %b::bigint[], %b::text[], %b::bytea[])"
+    " RETURNING notification_id"
+)
+
+# In autocommit, so it is a transaction. The lock comes before the first row, and so before the first id.
+_APPEND_ALONE: Final = (
+    "WITH locked AS MATERIALIZED ("
+    "SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)), pg_notify({channel}, ''))"
+    " INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
+    " SELECT events.* FROM locked,"
+    " unnest(%b::{ids}, %b::bigint[], %b::text[], %b::bytea[]) AS events"
     " RETURNING notification_id"
 )
 

@@ -16,7 +16,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -49,7 +49,6 @@ PLENTY: Final = 100_000_000
 CONTACT: Final = Contact("1 High Street, London", "Ann Example", "07700 900000", "leave at the door")
 WAIT_S: Final = 30.0
 AT_ONCE: Final = 1_000
-WARM_UP_S: Final = 1.0
 CARTS_PER_S: Final = 5_000
 """Filled beforehand for each second of placing."""
 
@@ -101,6 +100,19 @@ class Engine:
             )
             self._ready += users
 
+    async def warm_up(self) -> int:
+        """An order of every goods, so that all are in memory as the limit's are; how many orders."""
+        pairs = [(each, each + 1) for each in range(1, GOODS_COUNT, 2)]
+        for some in _some(range(len(pairs))):
+            users = [next(self._users) for _ in some]
+            carts = zip(users, [pairs[each] for each in some], strict=True)
+            await self._orders.submit_all(
+                [(ReplaceCart(user, _cart(pair)), self._cause(user)) for user, pair in carts]
+            )
+            self._ready += users
+            await asyncio.gather(*(self._place_one([]) for _ in users))
+        return len(pairs)
+
     async def place(self, clients: int, seconds: float) -> tuple[list[float], float]:
         """Milliseconds of each order, and how many seconds all of it took."""
         latencies: list[float] = []
@@ -109,24 +121,30 @@ class Engine:
         return latencies, time.perf_counter() - begun
 
     async def _call(self, until: float, latencies: list[float]) -> None:
-        while (begun := time.perf_counter()) < until:
-            user = self._ready.pop()
-            placing = await self._checkout.place(
-                user_id=user,
-                contact_for=lambda _: CONTACT,
-                use=None,
-                cause=self._cause(user),
-                wait_s=WAIT_S,
-            )
-            assert placing.order.placed is not None, placing
-            latencies.append((time.perf_counter() - begun) * 1e3)
+        while time.perf_counter() < until:
+            await self._place_one(latencies)
+
+    async def _place_one(self, latencies: list[float]) -> None:
+        begun, user = time.perf_counter(), self._ready.pop()
+        placing = await self._checkout.place(
+            user_id=user,
+            contact_for=lambda _: CONTACT,
+            use=None,
+            cause=self._cause(user),
+            wait_s=WAIT_S,
+        )
+        assert placing.order.placed is not None, placing
+        latencies.append((time.perf_counter() - begun) * 1e3)
 
     def _lines(self) -> tuple[CartLine, ...]:
-        goods = (1, 2) if self._shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
-        return tuple(CartLine(each, 1, checked=True) for each in goods)
+        return _cart((1, 2) if self._shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2))
 
     def _cause(self, user: int = 0) -> Cause:
         return Cause(f"bench-{next(self._commands)}", streams.user(user), "", utc_now())
+
+
+def _cart(goods: Iterable[int]) -> tuple[CartLine, ...]:
+    return tuple(CartLine(each, 1, checked=True) for each in goods)
 
 
 def _some(numbers: range) -> Iterator[range]:
@@ -140,15 +158,15 @@ async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
     assert dsn is not None
     async with _engine(settings, asked) as engine:
         await engine.stock_up()
-        await engine.fill_carts(asked.carts or int(CARTS_PER_S * (asked.seconds + WARM_UP_S)))
-        warm, _ = await engine.place(asked.clients, WARM_UP_S)
+        warm = await engine.warm_up()
+        await engine.fill_carts(asked.carts or int(CARTS_PER_S * asked.seconds))
         await asyncio.to_thread(settle, dsn, EVERYBODY if "projector" in asked.roles else WATCHDOG)
         before, cpu = await asyncio.to_thread(Work.until_now, dsn), cpu_by_name()
         sys.stderr.write("placing\n")
         times, took = await engine.place(asked.clients, asked.seconds)
         used = {name: seconds - cpu.get(name, 0.0) for name, seconds in cpu_by_name().items()}
         work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
-    _check_books(dsn, len(times) + len(warm))
+    _check_books(dsn, len(times) + warm)
     return _figures(asked, sorted(times), took, used, work)
 
 

@@ -13,9 +13,9 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,8 +24,6 @@ from typing import Any, Final
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
-from psycopg import Connection
-from psycopg.rows import DictRow
 from psycopg.sql import SQL
 
 from adapters.event_codec import encode
@@ -43,6 +41,9 @@ LONGEST_PAUSE_S: Final = 0.002
 MOST_EVENTS: Final = 100
 """In one append."""
 
+PAUSE_PER_EVENT_S: Final = 2 * LONGEST_PAUSE_S / MOST_EVENTS
+"""Waited in PostgreSQL for each event, at random up to this, before its append is committed."""
+
 REFUSED_SHARE: Final = 0.01
 """Of appends that are refused, so that their ids stay free for ever: gaps that are no harm."""
 
@@ -52,17 +53,20 @@ LOOK_EVERY_S: Final = 0.002
 class PausingRecorder(LogRecorder):
     """Waits between taking its ids and committing them. With the lock, nobody else takes ids meanwhile."""
 
-    @contextmanager
-    def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:
-        with super()._transaction(conn):
-            yield
-            time.sleep(random.uniform(0, LONGEST_PAUSE_S))
+    def __init__(self, datastore: LogDatastore) -> None:
+        super().__init__(datastore)
+        self._append_alone = SQL(self.statement() + f", pg_sleep(random() * {PAUSE_PER_EVENT_S})").format()
+
+    def statement(self) -> str:
+        return self._append_alone.as_string()
 
 
 class RecorderWithoutLock(PausingRecorder):
-    def __init__(self, datastore: LogDatastore) -> None:
-        super().__init__(datastore)
-        self._begin = SQL("BEGIN").format()
+    def statement(self) -> str:
+        locked = super().statement()
+        without = locked.replace("pg_advisory_xact_lock(hashtextextended('inventory.events', 0))", "1")
+        assert without != locked
+        return without
 
 
 @dataclass(frozen=True, slots=True)

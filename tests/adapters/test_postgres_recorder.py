@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Thread
@@ -17,9 +16,7 @@ import psycopg
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
 from psycopg.sql import SQL
 
 from adapters.event_codec import encode
@@ -43,6 +40,7 @@ from eventsourcing.tests.persistence import (  # noqa: E402
 PATIENCE_S = 30.0
 WRITERS = 16
 LONGEST_PAUSE_S = 0.002
+PAUSE_PER_EVENT_S = LONGEST_PAUSE_S / 20
 
 
 class OverArrays:
@@ -269,17 +267,20 @@ def test_the_librarys_database_functions_are_refused(dsn: str) -> None:
 class Pausing(LogRecorder):
     """Waits between taking its ids and committing them, with the log's lock in its hand."""
 
-    @contextmanager
-    def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:
-        with super()._transaction(conn):
-            yield
-            time.sleep(random.uniform(0, LONGEST_PAUSE_S))
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore)
+        self._append_alone = SQL(self.statement() + f", pg_sleep(random() * {PAUSE_PER_EVENT_S})").format()
+
+    def statement(self) -> str:
+        return self._append_alone.as_string()
 
 
 class PausingWithoutLock(Pausing):
-    def __init__(self, datastore: PostgresDatastore) -> None:
-        super().__init__(datastore)
-        self._begin = SQL("BEGIN").format()
+    def statement(self) -> str:
+        locked = super().statement()
+        without = locked.replace("pg_advisory_xact_lock(hashtextextended('inventory.events', 0))", "1")
+        assert without != locked
+        return without
 
 
 @dataclass(frozen=True, slots=True)

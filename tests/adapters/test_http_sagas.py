@@ -181,17 +181,15 @@ async def test_an_order_that_was_sold_for_an_account_closed_meanwhile_is_closed_
     staff, customer = await client.user(Role.STAFF), await client.user()
     mug = await client.goods(staff, stock=5)
     client.shop.inventory_answers = False
-    undecided = await client.order(customer, (mug, 1), Prefer="wait=0", Idempotency_Key="k")
+    undecided = await client.order(customer, (mug, 1), Prefer="wait=0")
     order_id = undecided.json["order_id"]
     await close_account(client, 2)
     client.shop.inventory_answers = True
     await client.shop.answer_owed(order_id)
     await client.shop.settled()
     looked = await client.call("GET", f"/v1/orders/{order_id}", token=customer)
-    replay = await client.call("POST", "/v1/orders", CONTACT, token=customer, Idempotency_Key="k")
     assert (looked.status, looked.name) == (409, "order-closed")
     assert looked.json["close_reason"] == "account-closed"
-    assert replay.raw == looked.raw
     assert (await client.call("GET", f"/v1/inventory/{mug}")).json["stock"] == 5
     saga = await client.call("GET", f"/v1/sagas/{order_id}", token=staff)
     assert (saga.json["step"], saga.json["owes"]) == ("CLOSED", None)

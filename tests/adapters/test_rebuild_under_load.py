@@ -18,6 +18,7 @@ from tests.shop_history import ShopHistory
 
 ORDERS_A_BATCH: Final = 10
 BATCH_EVERY_S: Final = 0.05
+BETWEEN_LOOKS_S: Final = 0.02
 USERS: Final = 5
 LINES: Final = ((11, 1), (12, 2))
 
@@ -35,6 +36,8 @@ class Reader:
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.look()
+            # The rebuild runs in this process, too, and must come to its turn.
+            await asyncio.sleep(BETWEEN_LOOKS_S)
 
     async def look(self) -> None:
         found = await self._all_pages()

@@ -12,6 +12,9 @@ from typing import Final
 ENCRYPTION_REQUESTS: Final = frozenset({80877103, 80877104})
 """Codes of SSLRequest and GSSENCRequest; each is answered by a single byte without a length."""
 
+IDLE: Final = b"I"
+"""What ReadyForQuery says outside of a transaction."""
+
 POSITION_COLUMN: Final = b"notification_id\0"
 """What an append to a log returns, so it stands in the description of its rows."""
 
@@ -29,6 +32,8 @@ class PostgresAnswers:
 
     A CommandComplete "COMMIT" is of the kind `stored` when its transaction appended to a log, else
     `commit`. The server says it only after the commit is durable, and says ROLLBACK to a COMMIT that failed.
+    An append that is a transaction by itself is `stored` by the ReadyForQuery "idle" behind it: what comes
+    before is sent before the commit.
     """
 
     def __init__(self) -> None:
@@ -65,6 +70,9 @@ class PostgresAnswers:
     def _kind(self, code: bytes, data: bytes, start: int, end: int) -> str:
         if code == b"T":
             self._returns_positions = data.find(POSITION_COLUMN, start, end) >= 0
+        if code == b"E" or (code == b"Z" and data[start : start + 1] == IDLE):
+            stored, self._appended = self._appended and code == b"Z", False
+            return "stored" if stored else ""
         if code != b"C":
             return ""
         if data.startswith(b"INSERT ", start):

@@ -99,11 +99,12 @@ def message(code: bytes, body: bytes) -> bytes:
 APPEND = message(b"T", b"\0\1notification_id\0" + bytes(18)) + message(b"C", b"INSERT 0 2\0")
 COMMIT = message(b"C", b"COMMIT\0")
 READY = message(b"Z", b"I")
+WITHIN = message(b"Z", b"T")
 
 
 @given(st.lists(st.integers(0, 200)))
 def test_postgres_answers_are_read_wherever_the_network_cuts_them(cuts: list[int]) -> None:
-    data = message(b"C", b"INSERT 0 1\0") + COMMIT + READY + APPEND + COMMIT + READY + COMMIT
+    data = message(b"C", b"INSERT 0 1\0") + COMMIT + READY + APPEND + WITHIN + COMMIT + READY + COMMIT
 
     pieces = pieces_of(PostgresAnswers(), data, cuts)
 
@@ -113,6 +114,15 @@ def test_postgres_answers_are_read_wherever_the_network_cuts_them(cuts: list[int
         ("stored", COMMIT),
         ("commit", COMMIT),
     ]
+
+
+def test_an_append_that_is_a_transaction_is_stored_once_the_server_is_idle_again() -> None:
+    failed = message(b"E", b"SERROR\0\0")
+    data = APPEND + READY + APPEND + failed + READY + READY
+
+    pieces = [(piece.kind, piece.data) for piece in PostgresAnswers().feed(data) if piece.kind]
+
+    assert pieces == [("stored", READY)]
 
 
 def test_a_transaction_that_was_rolled_back_counts_for_nothing() -> None:

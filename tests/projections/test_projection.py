@@ -4,7 +4,7 @@ from typing import Any
 
 from domain.cart import CheckoutBegun, CheckoutDropped
 from domain.events import EVENTS
-from domain.key import KeyUsed
+from domain.key import AnsweredUndecided, KeyUsed
 from domain.services import GOODS, SERVICES
 from domain.session import SessionBegun, SessionEnded, SessionRotated
 from domain.user import EmailClaimed, EmailReleased, LoggedOutElsewhere, LoggedOutEverywhere
@@ -24,6 +24,7 @@ SHOWN_NOWHERE: frozenset[type[Any]] = frozenset(
         SessionRotated,
         SessionEnded,
         KeyUsed,
+        AnsweredUndecided,
         CheckoutBegun,
         CheckoutDropped,
     }

@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals bench-audit simulate fuzz chaos \
+.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals bench-audit bench-compare simulate fuzz chaos \
 	kill-projectors lint format lock clean
 
 help: ## what can be made
@@ -52,6 +52,9 @@ bench-seals: install ## how fast EVENTS=500000 are verified, and what sealing co
 bench-audit: install ## how long an audit takes and how much memory, at EVENTS="250000 500000 1000000"
 	@$(BIN)/python -m benchmarks.audit $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
+bench-compare: install ## the engine and HTTP beside the SQL limit and peers, in turn, ROUNDS=5; about an hour
+	@$(BIN)/python -m benchmarks.compare --rounds $(or $(ROUNDS),5) $(ARGS)
+
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)
 
@@ -76,9 +79,11 @@ format: install ## format and mend what can be mended
 lock: install ## pin anew what pyproject.toml asks for
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 clean: ## remove .venv and caches; data folders stay
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
+	@rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is touched last, so an install that was interrupted is done again.

@@ -22,9 +22,9 @@ import psycopg
 from adapters.settings import load_settings
 from adapters.site import Site, fresh_site
 from benchmarks.http_customers import open_customers
-from benchmarks.http_load import Load, Loaded, loaded, request
+from benchmarks.http_load import Load, loaded, request
 from benchmarks.limit_server import Work, tree_cpu_s
-from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
+from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures, figures_of_load
 from benchmarks.settled import settle
 
 GOODS_COUNT: Final = 10_000
@@ -103,7 +103,7 @@ def http_round(asked: HttpAsked) -> Figures:
         work = Work.until_now(dsn).since(before)
         written = _orders(dsn)
     assert written >= result.count(201), f"{written} orders written, {result.count(201)} answered"
-    return _figures(asked, result, work, own, written)
+    return figures_of_load("http", asked.shape, asked.clients, result, work, own_cpu_s=own, written=written)
 
 
 def _orders(dsn: str) -> int:
@@ -117,27 +117,6 @@ def _orders(dsn: str) -> int:
 def _roles_cpu_s(site: Site) -> float:
     """Of the processes of the shop's roles."""
     return sum(tree_cpu_s(pid) for pid in site.role_pids)
-
-
-def _figures(asked: HttpAsked, result: Loaded, work: Work, own_cpu_s: float, written: int) -> Figures:
-    """What was used is of all that were written, warm-up included."""
-    placed = result.answers[201]
-    return Figures(
-        name="http",
-        shape=asked.shape,
-        clients=asked.clients,
-        orders=placed.count,
-        seconds=result.seconds,
-        orders_per_s=placed.count / result.seconds,
-        p50_ms=placed.p50_ms,
-        p99_ms=placed.p99_ms,
-        cpu_ms_per_order=(own_cpu_s + work.cpu_s) * 1e3 / written,
-        postgres_ms_per_order=work.cpu_s * 1e3 / written,
-        load_ms_per_order=result.cpu_s * 1e3 / written,
-        commits_per_order=work.commits / written,
-        wal_bytes_per_order=work.wal_bytes / written,
-        errors=sum(result.others.values()) + result.unanswered,
-    )
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.http_load import Load, Loaded, loaded, post
+from benchmarks.http_load import Load, loaded, post
 from benchmarks.limit_server import Work, tree_cpu_s, wait_until_alone
 from benchmarks.limit_shop import GOODS, checked_books, open_shop
-from benchmarks.peers.figures import Asked, Figures
+from benchmarks.peers.figures import Asked, Figures, figures_of_load
 from benchmarks.peers.figures import main as peer_main
 from benchmarks.peers.workers import worker
 
@@ -51,27 +51,8 @@ def fastapi_round(dsn: str, asked: Asked) -> Figures:
     work = Work.until_now(dsn).since(before)
     written = checked_books(dsn).orders
     assert written >= result.count(201), f"{written} orders written, {result.count(201)} answered"
-    return _figures(asked, result, work, own, written)
-
-
-def _figures(asked: Asked, result: Loaded, work: Work, own_cpu_s: float, written: int) -> Figures:
-    """What was used is of all that were written, warm-up included."""
-    placed = result.answers[201]
-    return Figures(
-        name="fastapi_sql",
-        shape=asked.shape,
-        clients=asked.clients,
-        orders=placed.count,
-        seconds=result.seconds,
-        orders_per_s=placed.count / result.seconds,
-        p50_ms=placed.p50_ms,
-        p99_ms=placed.p99_ms,
-        cpu_ms_per_order=(own_cpu_s + work.cpu_s) * 1e3 / written,
-        postgres_ms_per_order=work.cpu_s * 1e3 / written,
-        load_ms_per_order=result.cpu_s * 1e3 / written,
-        commits_per_order=work.commits / written,
-        wal_bytes_per_order=work.wal_bytes / written,
-        errors=sum(result.others.values()) + result.unanswered,
+    return figures_of_load(
+        "fastapi_sql", asked.shape, asked.clients, result, work, own_cpu_s=own, written=written
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from adapters.retail_result import percentile
+from benchmarks.http_load import Loaded
 from benchmarks.limit_server import Work
 from benchmarks.peers.callers import Called
 from benchmarks.server import bare_server
@@ -79,6 +80,29 @@ def figures_of(name: str, asked: Asked, called: Called, work: Work, *, written: 
         commits_per_order=work.commits / written,
         wal_bytes_per_order=work.wal_bytes / written,
         errors=sum(called.errors.values()),
+    )
+
+
+def figures_of_load(
+    name: str, shape: str, clients: int, result: Loaded, work: Work, *, own_cpu_s: float, written: int
+) -> Figures:
+    """Of a load over HTTP. `own_cpu_s`: of whom it was sent to. What was used is of all that were written."""
+    placed = result.answers[201]
+    return Figures(
+        name=name,
+        shape=shape,
+        clients=clients,
+        orders=placed.count,
+        seconds=result.seconds,
+        orders_per_s=placed.count / result.seconds,
+        p50_ms=placed.p50_ms,
+        p99_ms=placed.p99_ms,
+        cpu_ms_per_order=(own_cpu_s + work.cpu_s) * 1e3 / written,
+        postgres_ms_per_order=work.cpu_s * 1e3 / written,
+        load_ms_per_order=result.cpu_s * 1e3 / written,
+        commits_per_order=work.commits / written,
+        wal_bytes_per_order=work.wal_bytes / written,
+        errors=sum(result.others.values()) + result.unanswered,
     )
 
 

@@ -98,8 +98,11 @@ async def busy(dsn: str, shop: ShopHistory) -> AsyncIterator[list[Reader]]:
         tasks.create_task(write(dsn, shop, stop))
         for reader in readers:
             tasks.create_task(reader.run(stop))
-        yield readers
-        stop.set()
+        try:
+            yield readers
+        finally:
+            # Also after an error: Python 3.11 can lose a cancellation, and a reader then goes on.
+            stop.set()
 
 
 async def test_rebuilds_and_swaps_are_not_noticed(fresh_database: str, figure: Callable[[str], None]) -> None:

@@ -110,6 +110,8 @@ async def test_rebuilds_and_swaps_are_not_noticed(fresh_database: str, figure: C
     create_read_tables(fresh_database)
     shop = opened()
     store(fresh_database, shop)
+    # Readers demand the goods from their first look on.
+    catch_up(fresh_database)
     dsns = dict.fromkeys([*LOGS, "read"], fresh_database)
     made: list[Rebuilt] = []
     async with busy(fresh_database, shop) as readers:

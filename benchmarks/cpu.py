@@ -1,8 +1,6 @@
 """Who used the processors: a process of ours, the servers, and everybody else on the machine."""
 
 import time
-from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,16 +46,6 @@ class Cores:
             (after.servers - before.servers) / seconds,
             max(0.0, after.others - before.others) / seconds,
         )
-
-
-def cpu_by_name() -> dict[str, float]:
-    """Seconds of processor time so far of this process and of those it has started, by their programs."""
-    ours = psutil.Process()
-    used: defaultdict[str, float] = defaultdict(float)
-    for process in [ours, *ours.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            used["python" if process.name().startswith("python") else process.name()] += _seconds(process)
-    return used
 
 
 def _seconds(process: psutil.Process) -> float:

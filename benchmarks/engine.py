@@ -13,10 +13,11 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -31,24 +32,19 @@ from adapters.role_process import RoleProcess
 from adapters.roles import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from adapters.settings import Settings, child_environment
 from adapters.wiring import Plant, add_inventory, add_orchestrator, open_plant
-from benchmarks.cpu import cpu_by_name
-from benchmarks.limit_server import Work
+from benchmarks.limit_server import Work, tree_cpu_s
 from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
 from benchmarks.server import migrated_settings
 from benchmarks.settled import EVERYBODY, WATCHDOG, settle
+from benchmarks.stocked import GOODS_COUNT, batches, stock_up
 from domain import streams
 from domain.cart import CartLine, ReplaceCart
-from domain.goods import CreateGoods
 from domain.order import Contact
 from domain.recorded import Cause
 from domain.services import GOODS, INVENTORY
-from domain.stock import SetInv, SetInvMany
 
-GOODS_COUNT: Final = 10_000
-PLENTY: Final = 100_000_000
 CONTACT: Final = Contact("1 High Street, London", "Ann Example", "07700 900000", "leave at the door")
 WAIT_S: Final = 30.0
-AT_ONCE: Final = 1_000
 CARTS_PER_S: Final = 5_000
 """Filled beforehand for each second of placing."""
 
@@ -84,16 +80,11 @@ class Engine:
         self._ready: list[int] = []
 
     async def stock_up(self) -> None:
-        """Goods with more units than anybody will order."""
-        for some in _some(range(1, GOODS_COUNT + 1)):
-            goods = [(CreateGoods(each, f"goods {each}", 1_000), self._cause()) for each in some]
-            await self._plant.ledger(GOODS).submit_all(goods)
-            items = tuple(SetInv(each, PLENTY, goods_exist=True) for each in some)
-            await self._plant.ledger(INVENTORY).submit(SetInvMany(items), self._cause())
+        await stock_up(self._plant.ledger(GOODS), self._plant.ledger(INVENTORY))
 
     async def fill_carts(self, orders: int) -> None:
         """A cart of two goods for each of so many customers who have none yet."""
-        for some in _some(range(orders)):
+        for some in batches(range(orders)):
             users = [next(self._users) for _ in some]
             await self._orders.submit_all(
                 [(ReplaceCart(user, self._lines()), self._cause(user)) for user in users]
@@ -103,7 +94,7 @@ class Engine:
     async def warm_up(self) -> int:
         """An order of every goods, so that all are in memory as the limit's are; how many orders."""
         pairs = [(each, each + 1) for each in range(1, GOODS_COUNT, 2)]
-        for some in _some(range(len(pairs))):
+        for some in batches(range(len(pairs))):
             users = [next(self._users) for _ in some]
             carts = zip(users, [pairs[each] for each in some], strict=True)
             await self._orders.submit_all(
@@ -147,11 +138,6 @@ def _cart(goods: Iterable[int]) -> tuple[CartLine, ...]:
     return tuple(CartLine(each, 1, checked=True) for each in goods)
 
 
-def _some(numbers: range) -> Iterator[range]:
-    for first in range(numbers.start, numbers.stop, AT_ONCE):
-        yield range(first, min(first + AT_ONCE, numbers.stop))
-
-
 async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
     """Raises AssertionError when an order is not placed, or placed or sold twice."""
     dsn = settings.dsn("order")
@@ -161,13 +147,13 @@ async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
         warm = await engine.warm_up()
         await engine.fill_carts(asked.carts or int(CARTS_PER_S * asked.seconds))
         await asyncio.to_thread(settle, dsn, EVERYBODY if "projector" in asked.roles else WATCHDOG)
-        before, cpu = await asyncio.to_thread(Work.until_now, dsn), cpu_by_name()
+        before, cpu_s = await asyncio.to_thread(Work.until_now, dsn), tree_cpu_s(os.getpid())
         sys.stderr.write("placing\n")
         times, took = await engine.place(asked.clients, asked.seconds)
-        used = {name: seconds - cpu.get(name, 0.0) for name, seconds in cpu_by_name().items()}
+        cpu_s = tree_cpu_s(os.getpid()) - cpu_s
         work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
     _check_books(dsn, len(times) + warm)
-    return _figures(asked, sorted(times), took, used, work)
+    return _figures(asked, sorted(times), took, cpu_s, work)
 
 
 @asynccontextmanager
@@ -196,9 +182,7 @@ async def _engine(settings: Settings, asked: EngineAsked) -> Any:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _figures(
-    asked: EngineAsked, times: Sequence[float], seconds: float, used: dict[str, float], work: Work
-) -> Figures:
+def _figures(asked: EngineAsked, times: Sequence[float], seconds: float, cpu_s: float, work: Work) -> Figures:
     orders = len(times)
     return Figures(
         name="engine",
@@ -209,8 +193,8 @@ def _figures(
         orders_per_s=orders / seconds,
         p50_ms=percentile(times, 50),
         p99_ms=percentile(times, 99),
-        cpu_ms_per_order=sum(used.values()) * 1e3 / orders,
-        postgres_ms_per_order=used["postgres"] * 1e3 / orders,
+        cpu_ms_per_order=cpu_s * 1e3 / orders,
+        postgres_ms_per_order=work.cpu_s * 1e3 / orders,
         load_ms_per_order=0.0,
         commits_per_order=work.commits / orders,
         wal_bytes_per_order=work.wal_bytes / orders,

@@ -26,9 +26,8 @@ from benchmarks.http_load import Load, loaded, request
 from benchmarks.limit_server import Work, tree_cpu_s
 from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures, figures_of_load
 from benchmarks.settled import settle
+from benchmarks.stocked import GOODS_COUNT
 
-GOODS_COUNT: Final = 10_000
-PLENTY: Final = 100_000_000
 CUSTOMERS_PER_S: Final = 1_000
 """Ready for each second of a round: more than can be served."""
 
@@ -89,7 +88,7 @@ def http_round(asked: HttpAsked) -> Figures:
         int((asked.rate * 1.05 if asked.rate else CUSTOMERS_PER_S) * (asked.seconds + load.warm_up_s)) + 64
     )
     with fresh_site(load_settings(), "bench") as site:
-        tokens = asyncio.run(open_customers(site.settings, wanted, GOODS_COUNT, PLENTY))
+        tokens = asyncio.run(open_customers(site.settings, wanted))
         port = int(site.url.rpartition(":")[2])
         filled = loaded(port, FillCart(tokens, asked.shape), Load(FILLING, FILL_LIMIT_S, None, 0.0, wanted))
         assert filled.count(200) == wanted, f"carts filled: {filled.answers}, {filled.unanswered} unanswered"

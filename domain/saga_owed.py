@@ -1,16 +1,12 @@
 """What a saga owes inventory: from its state, or from the event that has just made it owed."""
 
 from collections.abc import Iterable
-from typing import Any, Final
 
 from domain.order import OrderLine
-from domain.saga import MOVES, OWES, OrderStarted, Saga, SagaEvent, Step
+from domain.saga import MOVES, OWES, OrderStarted, Saga, Step
 from domain.sale import Line, Rollback, Sell
 
 _LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
-
-MAKE_OWED: Final[frozenset[type[Any]]] = frozenset({OrderStarted}) | _LEAD_TO_ROLLBACK
-"""Events after which something is owed. They stand in streams of sagas only."""
 
 
 def owed(saga: Saga) -> Sell | Rollback | None:
@@ -24,7 +20,7 @@ def owed(saga: Saga) -> Sell | Rollback | None:
             return Rollback(saga.order_id)
 
 
-def owed_after(order_id: str, event: SagaEvent) -> Sell | Rollback | None:
+def owed_after(order_id: str, event: object) -> Sell | Rollback | None:
     """The command that an event has just made owed, without looking at the saga's other events.
 
     None for a retry: it does not say what is owed, and only the watchdog, which looks at the whole saga

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from domain import streams
+
 States = Mapping[str, Any]
 """Folded states by stream name; a stream with no events yet has its category's initial state."""
 
@@ -56,7 +58,7 @@ class Service:
     rules: Mapping[type[Any], Rule]
 
     def initial(self, stream: str) -> Any:
-        return self.categories[stream.partition("-")[0]].initial
+        return self.categories[streams.category(stream)].initial
 
     def evolve(self, stream: str, state: Any, event: Any) -> Any:
-        return self.categories[stream.partition("-")[0]].evolve(state, event)
+        return self.categories[streams.category(stream)].evolve(state, event)

@@ -111,6 +111,13 @@ class OfSomeEvents(Protocol):
 See = Callable[[Recorded], Iterable[Finding]]
 
 
+def quietly(findings: Iterable[Finding]) -> tuple[()]:
+    """What is seen for its own sake: a check has taken it in, and what is wrong with it is not told again."""
+    for _ in findings:
+        pass
+    return ()
+
+
 def walk(events: Iterable[Recorded], checks: Sequence[Check]) -> Iterator[Finding]:
     """One pass over a log for all its checks."""
     seen_by: dict[type[Any], list[See]] = {}

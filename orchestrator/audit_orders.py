@@ -24,7 +24,7 @@ from domain.order import (
 from domain.recorded import Recorded
 from domain.saga import OrderStarted
 from domain.sale import Line
-from orchestrator.audit import Finding, digest
+from orchestrator.audit import Finding, digest, quietly
 from orchestrator.audit_sales import units_digest
 
 LEGAL: Final[Mapping[tuple[OrderStatus, type[OrderEvent]], OrderStatus]] = {
@@ -72,9 +72,7 @@ class OrdersAddUp:
         return self._book(recorded, recorded.event) if type(recorded.event) in self.events else ()
 
     def recall(self, recorded: Recorded) -> Iterable[Finding]:
-        for _ in self.see(recorded):
-            pass
-        return ()
+        return quietly(self.see(recorded))
 
     def end(self) -> Iterable[Finding]:
         return ()

@@ -20,7 +20,7 @@ from domain.saga import (
     Step,
 )
 from domain.saga_acts import RetryOrdered
-from orchestrator.audit import Finding
+from orchestrator.audit import Finding, quietly
 from orchestrator.audit_orders import OrderFacts
 
 ORDER_IS: Final[Mapping[Step, frozenset[OrderStatus]]] = {
@@ -68,9 +68,7 @@ class SagasMoveLegally:
         return self._move(recorded, recorded.event) if isinstance(recorded.event, SagaEvent) else ()
 
     def recall(self, recorded: Recorded) -> Iterable[Finding]:
-        for _ in self.see(recorded):
-            pass
-        return ()
+        return quietly(self.see(recorded))
 
     def end(self) -> Iterator[Finding]:
         nothing = OrderFacts()

@@ -110,7 +110,7 @@ class Bookkeeper:
         """`guess`: streams that a command usually begins are taken to be empty, unasked."""
         rules = self.service.rules
         commands = [request.command for request in requests if request.cause is not None]
-        reads = [rules[type(command)].reads(command) for command in commands]
+        reads = [self._reads(request) for request in requests]
         if guess:
             self._guess(name for command in commands for name in rules[type(command)].begins(command))
         self._load(
@@ -119,8 +119,12 @@ class Bookkeeper:
         states = _StatesOf(self._known)
         self._load(name for command in commands for name in rules[type(command)].reads_then(command, states))
         work = Batch(self.service, self._known, self._codec.encode)
-        names = iter(reads)
-        return [None if each.cause is None else _attempt(work, each, next(names)) for each in requests], work
+        return [_attempt(work, *each) for each in zip(requests, reads, strict=True)], work
+
+    def _reads(self, request: Request) -> Sequence[str]:
+        """Streams that deciding it needs; none for a request without a command."""
+        command = request.command
+        return () if request.cause is None else self.service.rules[type(command)].reads(command)
 
     def _guess(self, names: Iterable[str]) -> None:
         """A wrong guess is found by the commit, like every other, and is not made twice in one batch."""
@@ -216,9 +220,10 @@ class _StatesOf(Mapping[str, Any]):
         return len(self._known)
 
 
-def _attempt(work: Batch, request: Request, reads: Iterable[str]) -> Decided:
-    """A bug in deciding one command is that caller's alone."""
-    assert request.cause is not None
+def _attempt(work: Batch, request: Request, reads: Iterable[str]) -> Decided | None:
+    """A bug in deciding one command is that caller's alone. None for a request that has none."""
+    if request.cause is None:
+        return None
     try:
         return work.decide(request.command, request.cause, reads)
     except Exception as error:

@@ -141,16 +141,14 @@ class Checkout:
     async def _answered(self, placing: Placing, use: KeyUse | None, cause: Cause) -> Placing:
         """What the customer is told. With a key, "undecided" is recorded before it is said."""
         undecided = placing.saga.step is Step.SELLING
-        if use is None and not undecided:
-            return placing
-        if use is None:
-            return replace(placing, undecided=True)
-        if undecided:
+        if use is not None and undecided:
             noted_by = f"{cause.command_id}{NOTED}"
             own = cause._replace(command_id=noted_by, correlation=placing.order_id)
             await self._orders.submit(NoteUndecided(use.stream), own)
-        key: Key = self._orders.peek(use.stream) or UNUSED
-        return replace(placing, undecided=True) if undecided or key.undecided else placing
+        elif use is not None:
+            key: Key = self._orders.peek(use.stream) or UNUSED
+            undecided = key.undecided
+        return replace(placing, undecided=True) if undecided else placing
 
     async def _await_outcome(self, order_id: str, done: Done, waiter: Waiter, wait_s: float) -> Placing:
         saga: Saga = done.states[streams.saga(order_id)]

@@ -1,12 +1,9 @@
 """The log as the ledger sees it, and that view over any recorder of the eventsourcing library."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
-
-MANY: Final = 1_000_000
-"""More events than a log in memory has."""
 
 
 class LogConflict(Exception):
@@ -74,14 +71,15 @@ class RecorderLog:
     def changed(self, after: int | None) -> tuple[int, Collection[str]]:
         if after is None:
             return self.recorder.max_notification_id() or 0, ()
-        later = self.recorder.select_notifications(after, MANY, inclusive_of_start=False)
+        later = self._notes(after)
         return max([after, *(note.id for note in later)]), {str(note.originator_id) for note in later}
 
     def _position(self, event: StoredEvent) -> int:
         return next(note.id for note in self._notes() if _same_place(note, event))
 
-    def _notes(self) -> Sequence[Notification]:
-        return self.recorder.select_notifications(None, self.recorder.max_notification_id() or 1)
+    def _notes(self, after: int | None = None) -> Sequence[Notification]:
+        last = self.recorder.max_notification_id() or 1
+        return self.recorder.select_notifications(after, last, inclusive_of_start=False)
 
 
 def _same_place(one: StoredEvent, other: StoredEvent) -> bool:

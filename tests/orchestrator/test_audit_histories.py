@@ -85,6 +85,16 @@ def take(shop: ShopHistory, step: tuple[str, str, tuple[tuple[int, int], ...]]) 
             pass
 
 
+def shop_of(history: Steps) -> ShopHistory:
+    shop = ShopHistory()
+    for goods_id in GOODS_IDS:
+        shop.stocked(goods_id, 6)
+    for step in history:
+        with suppress(Refusal):
+            take(shop, step)
+    return shop
+
+
 def go_on(shop: ShopHistory, order_id: str, units: tuple[tuple[int, int], ...]) -> None:
     """What comes next for an order when nothing goes wrong."""
     match shop.state(ORDER, streams.saga(order_id)).step:
@@ -103,12 +113,7 @@ def go_on(shop: ShopHistory, order_id: str, units: tuple[tuple[int, int], ...]) 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, min_size=MAX_STEPS // 4, max_size=MAX_STEPS))
 def test_every_valid_history_is_clean(history: Steps) -> None:
-    shop = ShopHistory()
-    for goods_id in GOODS_IDS:
-        shop.stocked(goods_id, 6)
-    for step in history:
-        with suppress(Refusal):
-            take(shop, step)
+    shop = shop_of(history)
     orders, sales = OrdersAddUp(), SalesMoveTheirStock()
     sagas = SagasMoveLegally(orders.facts)
     found = [

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from domain.order import OrderPaid, Payment, RefundDue
 from domain.recorded import Recorded
-from domain.refusals import Refusal
 from domain.saga import PaymentTaken
 from domain.sale import Line, RolledBack, Sold
 from domain.services import INVENTORY, ORDER
@@ -22,7 +21,7 @@ from orchestrator.audit_sales import SalesMoveTheirStock
 from orchestrator.audit_since import Earlier, earlier_of, level_only, orders_of, recall
 from orchestrator.audit_stock import StockAddsUp
 from orchestrator.audit_streams import LogIsWhole
-from tests.orchestrator.test_audit_histories import GOODS_IDS, MAX_STEPS, Steps, steps, take
+from tests.orchestrator.test_audit_histories import MAX_STEPS, Steps, shop_of, steps
 from tests.shop_history import START, ShopHistory
 
 LOGS = ("order", "inventory")
@@ -128,12 +127,7 @@ FAULTS: tuple[Fault, ...] = (
 def test_wherever_it_continues_it_finds_what_a_whole_audit_finds(
     history: Steps, fault: Fault, data: st.DataObject
 ) -> None:
-    shop = ShopHistory()
-    for goods_id in GOODS_IDS:
-        shop.stocked(goods_id, 6)
-    for step in history:
-        with suppress(Refusal):
-            take(shop, step)
+    shop = shop_of(history)
     cuts = {log: data.draw(st.sampled_from(commit_ends(shop.logs[log])), log) for log in LOGS}
     with suppress(AssertionError, LookupError, ValueError):
         fault(shop)

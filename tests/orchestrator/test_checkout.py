@@ -62,6 +62,12 @@ class Counter:
     async def fill(self, *lines: CartLine) -> None:
         await self.orders.submit(ReplaceCart(3, lines), self.new_cause())
 
+    async def has_begun(self) -> None:
+        """Until an order is started."""
+        async with asyncio.timeout(5):
+            while not self.started:
+                await asyncio.sleep(0.005)
+
     async def place(self, wait_s: float = 5.0, use: KeyUse | None = None) -> Placing:
         return await self.checkout.place(
             user_id=3, contact_for=lambda _: CONTACT, use=use, cause=self.new_cause(), wait_s=wait_s
@@ -143,9 +149,7 @@ async def test_who_awaits_an_order_of_which_its_key_was_told_less_is_told_the_sa
     """Two requests with one key: the impatient one was answered first, and that answer stays."""
     counter.answer = None
     patient = asyncio.create_task(counter.place(use=USE))
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     impatient = await counter.place(use=USE, wait_s=0.0)
     await counter.desk.handle([SoldReply(counter.started[0])])
 
@@ -156,9 +160,7 @@ async def test_who_awaits_an_order_of_which_its_key_was_told_less_is_told_the_sa
 async def test_an_order_cancelled_while_it_is_awaited_ends_the_wait(counter: Counter) -> None:
     counter.answer = None
     waiting = asyncio.create_task(counter.place())
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     await counter.orders.submit(CancelOrder(counter.started[0]), counter.new_cause())
 
     assert (await waiting).saga.step is Step.ROLLING_BACK
@@ -186,9 +188,7 @@ async def awaited(counter: Counter, command: Callable[[str], object], *, sold: b
     The wait must end by the news: the fallback of looking into the log takes longer than is allowed here.
     """
     waiting = asyncio.create_task(counter.place())
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     await counter.orders.submit(command(counter.started[0]), counter.new_cause())
     if sold:
         await counter.desk.handle([SoldReply(counter.started[0])])
@@ -200,9 +200,7 @@ async def test_news_of_another_process_end_the_wait(counter: Counter) -> None:
     """They say which order was decided, not how: the log is asked."""
     counter.answer = None
     waiting = asyncio.create_task(counter.place())
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     counter.orders.listeners.remove(counter.outcomes.on_recorded)
     await counter.desk.handle([SoldReply(counter.started[0])])
     counter.outcomes.wake(counter.started[0])
@@ -214,9 +212,7 @@ async def test_news_of_another_process_end_the_wait(counter: Counter) -> None:
 async def test_a_false_announcement_does_not_end_the_wait(counter: Counter) -> None:
     counter.answer = None
     waiting = asyncio.create_task(counter.place(wait_s=0.5))
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     before = counter.orders.commands
     counter.outcomes.wake(counter.started[0])
 
@@ -364,9 +360,7 @@ async def test_a_key_used_again_waits_for_the_order_it_was_used_for(counter: Cou
     """Its first caller is gone and was answered nothing, so the outcome is still to be told."""
     counter.answer = None
     gone = asyncio.create_task(counter.place(use=USE))
-    async with asyncio.timeout(5):
-        while not counter.started:
-            await asyncio.sleep(0.005)
+    await counter.has_begun()
     gone.cancel()
     waiting = asyncio.create_task(counter.place(use=USE))
     await asyncio.sleep(0.05)

@@ -1,7 +1,6 @@
 """What was recorded is decided in the same way today; where a rule was changed, exactly that is told."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from domain.events import NAMES
 from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
 from domain.key import Keyed, KeyUse, NoteUndecided
 from domain.recorded import Cause, Recorded
-from domain.refusals import Refusal, StockTooLarge
+from domain.refusals import StockTooLarge
 from domain.saga import NoteResend, Offer, StartOrder
 from domain.sale import Line, Rollback, Sell
 from domain.service import Rule, Service
@@ -35,7 +34,7 @@ from domain.user import (
 from orchestrator.audit import walk
 from orchestrator.commands_recorded import NEVER_FIRST, WAYS_BACK, grouped
 from orchestrator.redecide import DecidesTheSame, Difference, Load, Redecider
-from tests.orchestrator.test_audit_histories import GOODS_IDS, MAX_STEPS, steps, take
+from tests.orchestrator.test_audit_histories import MAX_STEPS, shop_of, steps
 from tests.shop_history import CONTACT, SERVICE_OF, START, ShopHistory
 
 HOUR = timedelta(hours=1)
@@ -151,12 +150,7 @@ def test_every_event_has_a_way_back_to_its_command_or_never_comes_first() -> Non
 def test_every_valid_history_is_decided_the_same_however_little_is_kept(
     history: list[tuple[str, str, tuple[tuple[int, int], ...]]], kept: int
 ) -> None:
-    shop = ShopHistory()
-    for goods_id in GOODS_IDS:
-        shop.stocked(goods_id, 6)
-    for step in history:
-        with suppress(Refusal):
-            take(shop, step)
+    shop = shop_of(history)
     for log, events in shop.logs.items():
         assert differences(shop, log, kept=kept) == []
         commands = list(grouped(events))

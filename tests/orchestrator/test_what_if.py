@@ -1,7 +1,6 @@
 """Where nothing is different the simulated world is the recorded one; where something is, what follows."""
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from domain import streams
 from domain.cart import CartLine, PutCartLine
 from domain.order import OrderPlaced
 from domain.recorded import Cause, Recorded
-from domain.refusals import Refusal, Short
+from domain.refusals import Short
 from domain.saga import DenySell, Offer, OrderStarted, StartOrder
 from domain.sale import Line, Rollback, Sell
 from domain.services import INVENTORY, ORDER
@@ -29,7 +28,7 @@ from orchestrator.what_if_outcomes import GoodsChange, Outcome, goods_changes, o
 from orchestrator.what_if_rule import Purchase, Rule, RuleFailed
 from orchestrator.what_if_saga import Changes
 from orchestrator.what_if_world import NOWHERE
-from tests.orchestrator.test_audit_histories import GOODS_IDS, MAX_STEPS, steps, take
+from tests.orchestrator.test_audit_histories import MAX_STEPS, shop_of, steps
 from tests.orchestrator.test_redecide import EVERYTHING
 from tests.shop_history import CONTACT, PAYMENT_WINDOW, SELL_DEADLINE, START, ShopHistory
 
@@ -72,16 +71,6 @@ def _without_address(event: Any) -> Any:
     if isinstance(event, OrderPlaced):
         return OrderPlaced(replace(event.placed, contact=NOWHERE))
     return event
-
-
-def shop_of(history: Steps) -> ShopHistory:
-    shop = ShopHistory()
-    for goods_id in GOODS_IDS:
-        shop.stocked(goods_id, 6)
-    for step in history:
-        with suppress(Refusal):
-            take(shop, step)
-    return shop
 
 
 def changed(worlds: Worlds) -> dict[str, tuple[Outcome, Outcome]]:

@@ -85,8 +85,11 @@ def diff_command(as_json: bool = JsonOption, data: Path | None = DataOption) -> 
     with told_in_one_line(), _teller() as teller:
         made = rebuild(addresses(data), teller, accept=False, may_swap=False)
     same = made.comparison.is_same
+    as_far = " as far as they have come" if made.behind else ""
     words = (
-        "The live read models equal their logs." if same else "THE LIVE READ MODELS DIFFER FROM THEIR LOGS."
+        f"The live read models equal their logs{as_far}."
+        if same
+        else "THE LIVE READ MODELS DIFFER FROM THEIR LOGS."
     )
     _report(made, as_json, Text(words, style="bold green" if same else "bold red"))
 
@@ -139,11 +142,15 @@ def _report(made: Rebuilt, as_json: bool, verdict: Text) -> None:
     if as_json:
         comparison = {**msgspec.to_builtins(made.comparison), "same": made.comparison.is_same}
         swapped = made.swapped_at is not None
-        body = {"built": msgspec.to_builtins(made.built), "comparison": comparison, "swapped": swapped}
-        print_json(body)
+        built = msgspec.to_builtins(made.built)
+        print_json(
+            {"built": built, "comparison": comparison, "swapped": swapped, "behind": dict(made.behind)}
+        )
     else:
         out = console()
         out.print(_told_built(made.built))
+        if made.behind:
+            out.print(Text(_told_behind(made.behind), style="yellow"))
         _show_comparison(made.comparison, out)
         out.print(verdict)
     if not made.comparison.is_same and made.swapped_at is None:
@@ -167,6 +174,14 @@ def _told_built(built: Built) -> str:
     rate = built.events / max(built.seconds, 0.001)
     return (
         f"Built from {built.events:,} events in {built.seconds:.1f} s ({rate:,.0f} events/s), up to {where}."
+    )
+
+
+def _told_behind(behind: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in sorted(behind.items()))
+    return (
+        f"The live read models were behind their logs, by events: {counts}. Both sets are compared where the"
+        " live one stands; a running projector applies the rest (tillroll projections shows how far it is)."
     )
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 import psycopg
 
+from adapters.log_errors import LogUnreadable
+from adapters.log_moments import heads
 from adapters.postgres_projection_store import TablesOfAnotherShape
 from adapters.postgres_read_schema import session
 from adapters.read_build import CannotBuild, Task
@@ -58,11 +60,16 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """`swapped_at`: the position of each projection when the new set went live; None when it did not."""
+    """`swapped_at`: the position of each projection when the new set went live; None when it did not.
+
+    `behind`: by projection, how many events of its log the live set did not have when the rebuild began. It
+    is compared at its own position, so these are in neither set.
+    """
 
     built: Built
     comparison: Comparison
     swapped_at: Mapping[str, int] | None
+    behind: Mapping[str, int]
 
 
 def rebuild(dsns: Mapping[str, str], teller: Teller, *, accept: bool, may_swap: bool = True) -> Rebuilt:
@@ -77,6 +84,7 @@ def rebuild(dsns: Mapping[str, str], teller: Teller, *, accept: bool, may_swap: 
         drop_set(dsn, NEXT)
         with psycopg.connect(session(dsn), autocommit=True) as connection:
             standing = positions_of(connection, LIVE)
+        behind = _behind(dsns, standing)
         with _dropped_on_failure(dsn, NEXT):
             built = _build(dsns, NEXT, standing, teller)
             with CatchUp(dsns, dsn, NEXT) as catch_up:
@@ -89,7 +97,13 @@ def rebuild(dsns: Mapping[str, str], teller: Teller, *, accept: bool, may_swap: 
                     swapped_at = swap(dsn, catch_up, NEXT, teller.step)
         if swapped_at is None and (comparison.is_same or not may_swap):
             drop_set(dsn, NEXT)
-        return Rebuilt(built, comparison, swapped_at)
+        return Rebuilt(built, comparison, swapped_at, behind)
+
+
+def _behind(dsns: Mapping[str, str], standing: Mapping[str, int]) -> dict[str, int]:
+    last = heads(dsns)
+    behind = {one.name: last[one.log] - standing[one.name] for one in PROJECTIONS}
+    return {name: count for name, count in behind.items() if count > 0}
 
 
 def swap_back(dsns: Mapping[str, str], teller: Teller) -> Mapping[str, int]:
@@ -153,7 +167,7 @@ def _told_as_ours() -> Iterator[None]:
         yield
     except CannotBuild as error:
         raise CannotRebuild(str(error)) from error
-    except psycopg.Error as error:
+    except (LogUnreadable, psycopg.Error) as error:
         raise CannotRebuild(
             f"{str(error).partition(chr(10))[0]}; the live read models are as they were"
         ) from error

@@ -77,6 +77,20 @@ def test_a_look_says_whether_they_equal_their_logs(dsn: str) -> None:
     assert (result.exit_code, "THE LIVE READ MODELS DIFFER" in result.stdout) == (1, True)
 
 
+def test_a_projector_that_never_ran_is_not_called_equal(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_logs(fresh_database)
+    create_read_tables(fresh_database)
+    store(fresh_database, busy_shop())
+    monkeypatch.setenv("TILLROLL_DSN", fresh_database)
+    result = tillroll("diff")
+
+    assert result.exit_code == 0
+    assert re.search(r"were behind their logs, by events: goods \d+, inventory \d+", result.stdout)
+    assert "The live read models equal their logs as far as they have come." in result.stdout
+
+
 def test_json_is_for_programs(dsn: str) -> None:
     run(dsn, "UPDATE read.goods SET name = 'other' WHERE id = 11")
     result = tillroll("rebuild", "--json")

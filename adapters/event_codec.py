@@ -25,6 +25,7 @@ from eventsourcing.persistence import (
 from domain.events import FORMS, NAMES
 from domain.recorded import Cause, Recorded
 from domain.upcasts import Form
+from orchestrator.log import Stored
 
 Data = TypeVar("Data")
 
@@ -48,7 +49,7 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     cor: str
 
 
-_encoder = msgspec.json.Encoder()
+_spell = msgspec.json.Encoder().encode
 
 _NOT_AS_STORED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What an upcast runs into when the fields are not those of its name."""
@@ -81,29 +82,22 @@ class UnknownEventName(MapperDeserialisationError):
     """The log holds an event name that this version of Tillroll does not know."""
 
 
-def encode(recorded: Recorded) -> StoredEvent:
+def encode(recorded: Recorded) -> Stored:
     cause = recorded.cause
-    state = _encoder.encode(
-        Envelope(cause.at, cause.caller, cause.command_id, cause.correlation, recorded.event)
-    )
-    return StoredEvent(
-        originator_id=recorded.originator_id,
-        originator_version=recorded.originator_version,
-        topic=NAMES[type(recorded.event)],
-        state=state,
-    )
+    state = _spell(Envelope(cause.at, cause.caller, cause.command_id, cause.correlation, recorded.event))
+    return Stored(recorded.originator_id, recorded.originator_version, NAMES[type(recorded.event)], state)
 
 
-def encode_all(cause: Cause, events: Iterable[tuple[str, int, Any]]) -> list[StoredEvent]:
+def encode_all(cause: Cause, events: Iterable[tuple[str, int, Any]]) -> list[Stored]:
     """The same of all that one command wrote: (stream, version, event). Its cause is spelt once."""
-    head = _encoder.encode(_Head(cause.at, cause.caller, cause.command_id, cause.correlation))[:-1]
+    head = _spell(_Head(cause.at, cause.caller, cause.command_id, cause.correlation))[:-1] + b',"data":'
     return [
-        StoredEvent(stream, version, NAMES[type(event)], b'%b,"data":%b}' % (head, _encoder.encode(event)))
+        Stored(stream, version, NAMES[type(event)], head + _spell(event) + b"}")
         for stream, version, event in events
     ]
 
 
-def decode(stored: StoredEvent) -> Recorded:
+def decode(stored: StoredEvent | Stored) -> Recorded:
     """Raises UnknownEventName, MapperDeserialisationError naming stream and version."""
     position = stored.id if isinstance(stored, Notification) else 0
     return decode_row(
@@ -138,7 +132,7 @@ class EventMapper(Mapper[str]):
         super().__init__(transcoder, compressor, cipher)
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        return encode(domain_event)
+        return StoredEvent(*encode(domain_event))
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         return decode(stored_event)

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
+from eventsourcing.persistence import IntegrityError, PersistenceError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from adapters.postgres_recorder import LogRecorder
-from orchestrator.log import LogConflict, LogUnavailable
+from orchestrator.log import LogConflict, LogUnavailable, Stored
 
 SESSION = (
     "SET synchronous_commit = on",
@@ -65,16 +65,18 @@ class PostgresLog:
     def __init__(self, dsn: str, schema: str) -> None:
         self.recorder = LogRecorder(LogDatastore(dsn, schema))
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         with _translated():
-            return self.recorder.insert_events(events, expect=expect) or ()
+            return self.recorder.insert_columns(
+                [list(column) for column in zip(*events, strict=True)], expect
+            )
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         with _translated():
             rows = self.recorder.select_since(since)
-        return [StoredEvent(row[0], row[1], row[2], row[3]) for row in rows]
+        return [Stored(*row[:4]) for row in rows]
 
-    def find(self, event: StoredEvent) -> int | None:
+    def find(self, event: Stored) -> int | None:
         with _translated():
             return self.recorder.select_position(event)
 

@@ -19,6 +19,8 @@ from psycopg import Connection, errors
 from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier, Literal
 
+from orchestrator.log import Stored
+
 ARRAY_TYPES: Final = {"text": "text[]", "uuid": "uuid[]"}
 
 
@@ -65,22 +67,24 @@ class ArrayRecorder(PostgresApplicationRecorder):
         """
         if not stored_events:
             return []
-        expect: Mapping[str, int] = kwargs.get("expect", {})
+        return self.insert_columns(_columns(stored_events), kwargs.get("expect", {}))
+
+    def insert_columns(self, columns: Sequence[Sequence[Any]], expect: Mapping[str, int]) -> Sequence[int]:
+        """The same of columns: streams, versions, topics, states."""
         with self.datastore.get_connection() as conn:
             try:
-                return self._append(conn, stored_events, expect)
+                return self._append(conn, columns, expect)
             except errors.SerializationFailure as error:
                 raise StreamMovedOn(str(error)) from error
 
     def _append(
-        self, conn: Connection[DictRow], stored_events: Sequence[StoredEvent], expect: Mapping[str, int]
+        self, conn: Connection[DictRow], columns: Sequence[Sequence[Any]], expect: Mapping[str, int]
     ) -> Sequence[int]:
         """One round trip, four with `expect`: what is checked must be seen after the lock was taken.
 
         Not by psycopg's pipeline, as the library does it: a pipeline whose data does not fit into the
         socket's buffer waits for an answer to what it has not sent, for ever (seen at 1,000 events).
         """
-        columns = _columns(stored_events)
         with conn.cursor(row_factory=tuple_row) as cursor:
             if not expect:
                 return [row[0] for row in cursor.execute(self._append_alone, columns, prepare=True)]
@@ -116,7 +120,7 @@ class ArrayRecorder(PostgresApplicationRecorder):
             rows = cursor.execute(self._select_changed, (after,), prepare=True).fetchall()
             return max([after, *(row[1] for row in rows)]), {row[0] for row in rows}
 
-    def select_position(self, event: StoredEvent) -> int | None:
+    def select_position(self, event: Stored | StoredEvent) -> int | None:
         """The notification id of exactly this event, or None.
 
         Takes the log's lock first, so an append that was still under way when its answer was lost has

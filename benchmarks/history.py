@@ -18,12 +18,12 @@ from itertools import accumulate
 from typing import Final
 
 import psycopg
-from eventsourcing.persistence import StoredEvent
 from psycopg.sql import SQL, Identifier
 
 from benchmarks.order_stories import Story
 from benchmarks.shop import LAG_TICKS, SERVICES, Shop
 from benchmarks.shop_stories import WEIGHTS, opening
+from orchestrator.log import Stored
 
 LOGS: Final = tuple(service.log for service in SERVICES)
 STORIES_A_TICK: Final = 4
@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 """Hears how many events are stored, of how many."""
 
 
-Window = Mapping[str, list[StoredEvent]]
+Window = Mapping[str, list[Stored]]
 """Events by log, in the order in which they were recorded."""
 
 
@@ -64,7 +64,7 @@ class History:
             waiting = self.shop.waiting
             yield {log: waiting.pop(log) for log in LOGS if log in waiting}
 
-    def batches(self) -> Iterator[tuple[str, list[StoredEvent]]]:
+    def batches(self) -> Iterator[tuple[str, list[Stored]]]:
         """The same, log by log: no batch holds an effect of what comes after it."""
         for window in self.windows():
             yield from window.items()
@@ -86,7 +86,7 @@ class History:
             self._due[self.shop.tick + wait].append(story)
 
 
-def batches(events: int, seed: int = 1) -> Iterator[tuple[str, list[StoredEvent]]]:
+def batches(events: int, seed: int = 1) -> Iterator[tuple[str, list[Stored]]]:
     """(log, events) in causal order over all logs, about `events` events; some hundreds a batch."""
     left = events
     for log, stored in History(events, seed).batches():
@@ -145,7 +145,7 @@ class _Copy:
                 rows.set_types(("text", "int8", "text", "bytea", "int8"))
                 yield cls(rows)
 
-    def write(self, events: Sequence[StoredEvent]) -> None:
+    def write(self, events: Sequence[Stored]) -> None:
         write_row = self.rows.write_row
         for position, event in enumerate(events, self.length + 1):
             write_row((event.originator_id, event.originator_version, event.topic, event.state, position))

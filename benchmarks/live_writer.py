@@ -12,10 +12,9 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
-
 from adapters.postgres_log import PostgresLog
 from benchmarks.history import LOGS, History, Window, store
+from orchestrator.log import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,6 @@ def _write(logs: Mapping[str, PostgresLog], prepared: Sequence[Window], per_s: f
     return commits
 
 
-def _append(log: PostgresLog, name: str, events: Sequence[StoredEvent]) -> Commit:
+def _append(log: PostgresLog, name: str, events: Sequence[Stored]) -> Commit:
     positions = log.append(events, {})
     return Commit(name, positions[-1], len(events), time.monotonic())

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from eventsourcing.persistence import StoredEvent
-
 from adapters.event_codec import encode
 from adapters.ids import COUNTER_BITS, EPOCH, NODE_BITS
 from domain import streams
@@ -20,6 +18,7 @@ from domain.saga import Saga
 from domain.sale import Sale
 from domain.service import Service, Written
 from domain.services import GOODS, INVENTORY, ORDER, USER
+from orchestrator.log import Stored
 
 START: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 TICK: Final = timedelta(milliseconds=250)
@@ -49,7 +48,7 @@ class Shop:
         self.goods: list[int] = []
         self.low: dict[int, None] = {}
         self.visiting: set[int] = set()
-        self.waiting: defaultdict[str, list[StoredEvent]] = defaultdict(list)
+        self.waiting: defaultdict[str, list[Stored]] = defaultdict(list)
         self.last_user = 0
         self.last_goods = 0
         self._known: dict[str, tuple[int, Any]] = {}

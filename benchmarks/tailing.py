@@ -142,7 +142,7 @@ def _event(writer: int, place: int, version: int) -> StoredEvent:
     goods_id = writer if place == 1 else (writer + 1) * 10**9 + version * MOST_EVENTS + place
     cause = Cause(f"cmd-{writer}-{version}~b0b0b0", "user-1", "", datetime.now(UTC))
     event = StockSet(on_hand=version, before=version - 1)
-    return encode(Recorded(f"stock-{goods_id}", version if place == 1 else 1, event, cause))
+    return StoredEvent(*encode(Recorded(f"stock-{goods_id}", version if place == 1 else 1, event, cause)))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -26,11 +26,11 @@ class Category:
     evolve: Callable[[Any, Any], Any]
 
 
-def _no_more(_command: Any, _states: States) -> Iterable[str]:
+def reads_no_more(_command: Any, _states: States) -> Iterable[str]:
     return ()
 
 
-def _none(_command: Any) -> Iterable[str]:
+def begins_none(_command: Any) -> Iterable[str]:
     return ()
 
 
@@ -45,8 +45,8 @@ class Rule:
 
     reads: Callable[[Any], Sequence[str]]
     decide: Callable[[Any, States], Written]
-    reads_then: Callable[[Any, States], Iterable[str]] = _no_more
-    begins: Callable[[Any], Iterable[str]] = _none
+    reads_then: Callable[[Any, States], Iterable[str]] = reads_no_more
+    begins: Callable[[Any], Iterable[str]] = begins_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,11 @@ class Service:
     categories: Mapping[str, Category]
     rules: Mapping[type[Any], Rule]
 
+    def category_of(self, stream: str) -> Category:
+        return self.categories[streams.category(stream)]
+
     def initial(self, stream: str) -> Any:
-        return self.categories[streams.category(stream)].initial
+        return self.category_of(stream).initial
 
     def evolve(self, stream: str, state: Any, event: Any) -> Any:
-        return self.categories[streams.category(stream)].evolve(state, event)
+        return self.category_of(stream).evolve(state, event)

@@ -1,18 +1,18 @@
 """Deciding a batch: one command after the other on states in memory. Pure; the ledger does the I/O.
 
-What is made for every command or event is a tuple with names: those are made fastest.
+It runs for every command of the shop, so it is written to do each thing once: what is made for a command or
+an event is a tuple with names, which is made fastest, and how an event folds is looked up by its class.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from eventsourcing.persistence import StoredEvent
-
 from domain.recorded import Cause, Recorded
 from domain.refusals import Refusal
-from domain.service import Service, States, Written
+from domain.service import Rule, Service, States, Written, reads_no_more
+from orchestrator.log import Stored
 
-Encode = Callable[[Cause, Iterable[tuple[str, int, Any]]], list[StoredEvent]]
+Encode = Callable[[Cause, Iterable[tuple[str, int, Any]]], list[Stored]]
 """What one command wrote, as it is stored: (stream, version, event) each."""
 
 
@@ -24,7 +24,10 @@ class Versioned(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """`refusal`, or what the command wrote. `states`: every stream it read, as it left them."""
+    """`refusal`, or what the command wrote. `states`: every stream it read, as it left them.
+
+    `first`: how many events of the batch are before its own.
+    """
 
     written: Written
     states: States
@@ -32,56 +35,74 @@ class Decided(NamedTuple):
     refusal: Exception | None = None
 
 
+class Folds(dict[type[Any], Callable[[Any, Any], Any]]):
+    """How each class of event folds: a class belongs to one category, so it is looked up once."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def of(self, stream: str, kind: type[Any]) -> Callable[[Any, Any], Any]:
+        fold = self.get(kind)
+        if fold is None:
+            fold = self[kind] = self._service.category_of(stream).evolve
+        return fold
+
+
 class Batch:
     """States as the batch sees them: what was known before, under what its own commands have written."""
 
-    def __init__(self, service: Service, known: Mapping[str, Versioned], encode: Encode) -> None:
-        self.service = service
-        self.known = known
-        self.encode = encode
-        self.stored: list[StoredEvent] = []
+    def __init__(self, known: Mapping[str, Versioned], folds: Folds, encode: Encode) -> None:
+        self.stored: list[Stored] = []
         self.after: dict[str, Versioned] = {}
-        self.written: list[tuple[str, int, Any, Cause]] = []
-        self.read: set[str] = set()
+        self.known = known
+        self._folds = folds
+        self._encode = encode
+        self._written: list[tuple[Cause, Sequence[tuple[str, int, Any]]]] = []
+        self._read: set[str] = set()
 
-    def decide(self, command: Any, cause: Cause, reads: Iterable[str]) -> Decided:
+    def decide(self, rule: Rule, command: Any, cause: Cause, reads: Iterable[str]) -> Decided:
         """A refusal leaves no trace in the batch, so it affects nobody else. `reads`: as its rule says."""
-        rule = self.service.rules[type(command)]
-        states = {name: self._state(name) for name in reads}
-        for name in rule.reads_then(command, states):
-            states[name] = self._state(name)
-        self.read.update(states)
+        after, known = self.after, self.known
+        states = {name: (after.get(name) or known[name]).state for name in reads}
+        if rule.reads_then is not reads_no_more:
+            for name in rule.reads_then(command, states):
+                states[name] = (after.get(name) or known[name]).state
+        self._read.update(states)
         try:
             written = rule.decide(command, states)
         except Refusal as refusal:
-            return Decided((), states, refusal=refusal)
-        first = len(self.written)
-        return Decided(written, self._write(written, cause, states) if written else states, first)
+            return Decided((), states, 0, refusal)
+        first = len(self.stored)
+        if written:
+            self._write(written, cause, states)
+        return Decided(written, states, first)
 
-    def _state(self, stream: str) -> Any:
-        return (self.after.get(stream) or self.known[stream]).state
-
-    def _write(self, written: Written, cause: Cause, states: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, written: Written, cause: Cause, states: dict[str, Any]) -> None:
         """All of it or, when an event can not be folded or encoded, none: a bug is its caller's alone."""
-        before, known, evolve = self.after, self.known, self.service.evolve
+        before, known, folds = self.after, self.known, self._folds
         after: dict[str, Versioned] = {}
         placed: list[tuple[str, int, Any]] = []
-        left = dict(states)
         for stream, event in written:
             version, state = after.get(stream) or before.get(stream) or known[stream]
-            left[stream] = evolve(stream, state, event)
-            after[stream] = Versioned(version + 1, left[stream])
-            placed.append((stream, version + 1, event))
-        self.stored += self.encode(cause, placed)
-        self.after.update(after)
-        self.written += [(*one, cause) for one in placed]
-        return left
+            version += 1
+            fold = folds.get(type(event)) or folds.of(stream, type(event))
+            after[stream] = Versioned(version, fold(state, event))
+            placed.append((stream, version, event))
+        self.stored += self._encode(cause, placed)
+        before.update(after)
+        self._written.append((cause, placed))
+        for stream, left in after.items():
+            states[stream] = left.state
 
     def recorded(self, positions: Sequence[int]) -> list[Recorded]:
         """Every event, with its position in the log."""
-        pairs = zip(self.written, positions, strict=True)
-        return [Recorded(*one, position) for one, position in pairs]
+        position = iter(positions)
+        return [
+            Recorded(stream, version, event, cause, next(position))
+            for cause, placed in self._written
+            for stream, version, event in placed
+        ]
 
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""
-        return {name: self.known[name].version for name in self.read if name not in self.after}
+        return {name: self.known[name].version for name in self._read if name not in self.after}

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from eventsourcing.persistence import StoredEvent
-
 from domain.recorded import Cause, Recorded
 from domain.refusals import Unavailable
-from domain.service import Service, States, Written
-from orchestrator.batch import Batch, Decided, Encode, Versioned
-from orchestrator.log import LogConflict, LogUnavailable
+from domain.service import Rule, Service, States, Written, begins_none, reads_no_more
+from orchestrator.batch import Batch, Decided, Encode, Folds, Versioned
+from orchestrator.log import LogConflict, LogUnavailable, Stored
 from orchestrator.patient_log import PatientLog
 
 logger = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ class Codec:
     """How a recorded event becomes the library's stored event, and back."""
 
     encode: Encode
-    decode: Callable[[StoredEvent], Recorded]
+    decode: Callable[[Stored], Recorded]
 
 
 class Request(NamedTuple):
@@ -77,12 +75,22 @@ class Settled:
         return () if self.work is None else self.work.recorded(self.positions)
 
 
+class _Plan(NamedTuple):
+    """A command, how it is decided, and the streams that this needs."""
+
+    rule: Rule
+    command: Any
+    cause: Cause
+    reads: Sequence[str]
+
+
 class Bookkeeper:
     def __init__(self, service: Service, log: PatientLog, codec: Codec) -> None:
         self.service = service
         self._log = log
         self._codec = codec
         self._known: OrderedDict[str, Versioned] = OrderedDict()
+        self._folds = Folds(service)
 
     def peek(self, stream: str) -> Any | None:
         """The state as last seen, or None. May be called from any thread."""
@@ -108,29 +116,34 @@ class Bookkeeper:
 
     def _decide(self, requests: Sequence[Request], *, guess: bool) -> tuple[list[Decided | None], Batch]:
         """`guess`: streams that a command usually begins are taken to be empty, unasked."""
-        rules = self.service.rules
-        commands = [request.command for request in requests if request.cause is not None]
-        reads = [self._reads(request) for request in requests]
-        if guess:
-            self._guess(name for command in commands for name in rules[type(command)].begins(command))
+        planned = [self._plan(request, guess=guess) for request in requests]
         self._load(
-            chain.from_iterable(reads), fresh=[name for request in requests for name in request.streams]
+            chain.from_iterable([plan.reads for plan in planned if plan is not None]),
+            fresh=[name for request in requests for name in request.streams],
         )
+        self._load(self._read_then(planned))
+        work = Batch(self._known, self._folds, self._codec.encode)
+        return [None if plan is None else _attempt(work, plan) for plan in planned], work
+
+    def _plan(self, request: Request, *, guess: bool) -> _Plan | None:
+        """None for a request without a command."""
+        command, cause, _ = request
+        if cause is None:
+            return None
+        rule = self.service.rules[type(command)]
+        if guess and rule.begins is not begins_none:
+            # A wrong guess is found by the commit, like every other, and is not made twice in one batch.
+            for name in rule.begins(command):
+                if name not in self._known:
+                    self._known[name] = Versioned(0, self.service.initial(name))
+        return _Plan(rule, command, cause, rule.reads(command))
+
+    def _read_then(self, planned: Iterable[_Plan | None]) -> Iterator[str]:
+        """What rules ask for once they have seen the first streams."""
         states = _StatesOf(self._known)
-        self._load(name for command in commands for name in rules[type(command)].reads_then(command, states))
-        work = Batch(self.service, self._known, self._codec.encode)
-        return [_attempt(work, *each) for each in zip(requests, reads, strict=True)], work
-
-    def _reads(self, request: Request) -> Sequence[str]:
-        """Streams that deciding it needs; none for a request without a command."""
-        command = request.command
-        return () if request.cause is None else self.service.rules[type(command)].reads(command)
-
-    def _guess(self, names: Iterable[str]) -> None:
-        """A wrong guess is found by the commit, like every other, and is not made twice in one batch."""
-        for name in names:
-            if name not in self._known:
-                self._known[name] = Versioned(0, self.service.initial(name))
+        for plan in planned:
+            if plan is not None and plan.rule.reads_then is not reads_no_more:
+                yield from plan.rule.reads_then(plan.command, states)
 
     def _load(self, names: Iterable[str], fresh: Iterable[str] = ()) -> None:
         """Brings streams into memory: those not known, and of the `fresh` ones what is new in the log."""
@@ -163,7 +176,7 @@ class Bookkeeper:
     def _commit(self, work: Batch) -> Sequence[int]:
         """Positions of the batch's events. Raises LogConflict when a state it was based on is outdated."""
         expect = work.only_read()
-        if not work.written:
+        if not work.stored:
             if expect and self._catch_up(expect):
                 raise LogConflict
             return ()
@@ -185,23 +198,21 @@ class Bookkeeper:
         positions: Sequence[int],
     ) -> Settled:
         """After the commit: the cache first, then the answers."""
+        known = self._known
         for name, after in work.after.items():
-            self._known[name] = after
-            self._known.move_to_end(name)
-        pairs = zip(requests, decided, strict=True)
-        answers = [self._answer(request, outcome, positions) for request, outcome in pairs]
-        while len(self._known) > MAX_STATES:
-            self._known.popitem(last=False)
+            known[name] = after
+            known.move_to_end(name)
+        answers: list[Answer] = []
+        for request, outcome in zip(requests, decided, strict=True):
+            if outcome is None:
+                answers.append({name: known[name].state for name in request.streams})
+                continue
+            written, states, first, refusal = outcome
+            last = positions[first + len(written) - 1] if written else None
+            answers.append(Done(written, states, last) if refusal is None else refusal)
+        while len(known) > MAX_STATES:
+            known.popitem(last=False)
         return Settled(answers, work, positions)
-
-    def _answer(self, request: Request, outcome: Decided | None, positions: Sequence[int]) -> Answer:
-        if outcome is None:
-            return {name: self._known[name].state for name in request.streams}
-        if outcome.refusal is not None:
-            return outcome.refusal
-        written = outcome.written
-        last = positions[outcome.first + len(written) - 1] if written else None
-        return Done(written, outcome.states, last)
 
 
 class _StatesOf(Mapping[str, Any]):
@@ -220,12 +231,11 @@ class _StatesOf(Mapping[str, Any]):
         return len(self._known)
 
 
-def _attempt(work: Batch, request: Request, reads: Iterable[str]) -> Decided | None:
-    """A bug in deciding one command is that caller's alone. None for a request that has none."""
-    if request.cause is None:
-        return None
+def _attempt(work: Batch, plan: _Plan) -> Decided:
+    """A bug in deciding one command is that caller's alone."""
+    rule, command, cause, reads = plan
     try:
-        return work.decide(request.command, request.cause, reads)
+        return work.decide(rule, command, cause, reads)
     except Exception as error:
-        logger.exception("could not decide %s", type(request.command).__name__)
+        logger.exception("could not decide %s", type(command).__name__)
         return Decided((), {}, refusal=error)

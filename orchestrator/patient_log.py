@@ -5,9 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
-from eventsourcing.persistence import StoredEvent
-
-from orchestrator.log import Log, LogConflict, LogUnavailable
+from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +23,11 @@ class PatientLog:
         self._log = log
         self._pause = pause
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         """Raises LogUnavailable after the last pause."""
         return self._patiently(lambda: self._log.load(since))
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         """Positions of the events, also when the answer to the COMMIT was lost.
 
         Raises LogConflict only when somebody else's event is in the way, LogUnavailable when the log
@@ -55,7 +53,7 @@ class PatientLog:
         """Raises LogUnavailable after the last pause."""
         return self._patiently(lambda: self._log.changed(after))
 
-    def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
+    def _positions(self, events: Sequence[Stored]) -> Sequence[int] | None:
         """All or none of a commit is stored, and nobody else takes ids meanwhile, so they are a range."""
         first = self._patiently(lambda: self._log.find(events[0]))
         last = None if first is None else self._patiently(lambda: self._log.find(events[-1]))

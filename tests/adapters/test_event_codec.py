@@ -22,6 +22,7 @@ from domain.recorded import Cause, Recorded
 from domain.sale import Line, Sold
 from domain.session import NONE, Session, SessionBegun, evolve
 from domain.upcasts import Fields, Upcast, newest_forms
+from orchestrator.log import Stored
 
 # what cannot be read
 
@@ -45,13 +46,13 @@ from domain.upcasts import Fields, Upcast, newest_forms
 )
 def test_corrupt_bytes_are_named_with_stream_and_version(state: bytes) -> None:
     with pytest.raises(MapperDeserialisationError, match="Sold at sale-7 version 3"):
-        decode(StoredEvent("sale-7", 3, "Sold", state))
+        decode(Stored("sale-7", 3, "Sold", state))
 
 
 @pytest.mark.parametrize("name", ["Bought", "", "sold", "domain.sale:Sold"])
 def test_an_unknown_name_is_named_with_stream_and_version(name: str) -> None:
     with pytest.raises(UnknownEventName, match="sale-7 version 3") as error:
-        decode(StoredEvent("sale-7", 3, name, b"{}"))
+        decode(Stored("sale-7", 3, name, b"{}"))
     assert repr(name) in str(error.value)
 
 
@@ -60,14 +61,14 @@ def test_a_field_that_is_not_known_is_no_obstacle() -> None:
         b'{"at":"2026-11-23T14:00:00Z","by":"x","cmd":"c","cor":"","data":{"lines":[],"colour":"red"},"v":2}'
     )
 
-    assert decode(StoredEvent("sale-7", 1, "Sold", state)).event == Sold(())
+    assert decode(Stored("sale-7", 1, "Sold", state)).event == Sold(())
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(FORMS)), st.binary(max_size=200))
 def test_any_other_bytes_are_read_or_refused_by_one_error(name: str, state: bytes) -> None:
     with suppress(MapperDeserialisationError):
-        decode(StoredEvent("any-1", 1, name, state))
+        decode(Stored("any-1", 1, name, state))
 
 
 # names of before
@@ -90,7 +91,7 @@ def test_a_session_from_before_there_were_epochs_is_of_the_first() -> None:
 
 
 def test_what_was_upcast_is_written_under_the_newest_name_only() -> None:
-    written = encode(decode(StoredEvent("session-1", 1, "SessionOpened", OPENED)))
+    written = encode(decode(Stored("session-1", 1, "SessionOpened", OPENED)))
 
     assert written.topic == "SessionBegun"
     assert json.loads(written.state)["data"]["epoch"] == 0
@@ -154,7 +155,7 @@ def test_damage_under_a_name_of_before_is_named_with_stream_and_version() -> Non
     damaged = OPENED.replace(b'"user_id":7', b'"user_id":"seven"')
 
     with pytest.raises(MapperDeserialisationError, match="SessionOpened at session-1 version 3"):
-        decode(StoredEvent("session-1", 3, "SessionOpened", damaged))
+        decode(Stored("session-1", 3, "SessionOpened", damaged))
 
 
 def test_a_plain_application_of_the_library_sees_events_in_their_newest_form() -> None:

@@ -14,11 +14,11 @@ from enum import IntEnum
 from typing import Any, Final
 
 import pytest
-from eventsourcing.persistence import StoredEvent
 
 from adapters.event_codec import decode, encode
 from domain.events import EVENTS, FORMS, NAMES
 from domain.upcasts import UPCASTS
+from orchestrator.log import Stored
 from tests.adapters.event_corpus import DIGESTS, ENTRIES, SHAPES, digest, plain
 from tests.adapters.event_shapes import shape_of
 
@@ -35,8 +35,8 @@ a line in shapes.txt and a line in digests.txt; tests/adapters/event_corpus.py p
 docs/evolution.md goes through it."""
 
 
-def stored(entry: dict[str, Any]) -> StoredEvent:
-    return StoredEvent("any-1", 1, entry["name"], entry["bytes"].encode())
+def stored(entry: dict[str, Any]) -> Stored:
+    return Stored("any-1", 1, entry["name"], entry["bytes"].encode())
 
 
 def why_not_the_same(name: str, kind: type[Any]) -> str | None:

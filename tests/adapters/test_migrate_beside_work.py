@@ -11,11 +11,11 @@ from time import monotonic, sleep
 
 import psycopg
 import pytest
-from eventsourcing.persistence import StoredEvent
 
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import MIGRATION_LOCK, STEPS, Step, migrate_log, read_version
 from adapters.postgres_patience import LocksNotFree
+from orchestrator.log import Stored
 
 WRITERS = 4
 MAX_STALL_S = 3.0
@@ -64,7 +64,7 @@ def _write(dsn: str, stream: str, work: Work, stop: Event) -> None:
     log, version = PostgresLog(dsn, "order"), 0
     while not stop.is_set():
         version, began = version + 1, monotonic()
-        log.append([StoredEvent(stream, version, "CartReplaced", b"{}")], {})
+        log.append([Stored(stream, version, "CartReplaced", b"{}")], {})
         work.appended.append(monotonic() - began)
     log.close()
 

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from eventsourcing.persistence import StoredEvent
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import LOGS, migrate_log
-from orchestrator.log import LogConflict, LogUnavailable
+from orchestrator.log import LogConflict, LogUnavailable, Stored
 
 
 @pytest.fixture
@@ -25,11 +24,11 @@ def log(dsn: str) -> Iterator[PostgresLog]:
     log.close()
 
 
-def event(stream: str, version: int, state: bytes = b"{}") -> StoredEvent:
-    return StoredEvent(stream, version, "StockSet", state)
+def event(stream: str, version: int, state: bytes = b"{}") -> Stored:
+    return Stored(stream, version, "StockSet", state)
 
 
-def log_took(log: PostgresLog, event: StoredEvent) -> bool:
+def log_took(log: PostgresLog, event: Stored) -> bool:
     try:
         return len(log.append([event], {})) == 1
     except LogUnavailable:

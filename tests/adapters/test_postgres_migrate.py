@@ -12,7 +12,6 @@ from time import monotonic, sleep
 
 import psycopg
 import pytest
-from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.errors import DivisionByZero
 
@@ -30,6 +29,7 @@ from adapters.postgres_migrate import (
 )
 from adapters.postgres_patience import LocksNotFree
 from adapters.settings import load_settings
+from orchestrator.log import Stored
 
 FROZEN_STEPS = (Path(__file__).parents[1] / "corpus" / "steps.txt").read_text().splitlines()
 """A line for each step that was taken somewhere: digest of its text, name, and the logs it changes."""
@@ -115,7 +115,7 @@ def test_a_writer_goes_on_while_it_is_migrated(fresh_database: str) -> None:
         version = 0
         while not stopped.is_set():
             version += 1
-            log.append([StoredEvent("stock-1", version, "StockSet", b"{}")], {"stock-2": 0})
+            log.append([Stored("stock-1", version, "StockSet", b"{}")], {"stock-2": 0})
         return version
 
     try:
@@ -180,7 +180,7 @@ def test_data_survives_a_migration(fresh_database: str) -> None:
     migrate_log(fresh_database, "order")
     log = PostgresLog(fresh_database, "order")
     try:
-        log.append([StoredEvent("cart-1", 1, "CartReplaced", b"{}")], {})
+        log.append([Stored("cart-1", 1, "CartReplaced", b"{}")], {})
         migrate_log(fresh_database, "order")
         assert len(log.load({"cart-1": 0})) == 1
     finally:

@@ -332,7 +332,9 @@ def tail_while_writing(dsn: str, recorder: type[Pausing], appends: int) -> Taile
 
 def counted(stream: str, version: int) -> StoredEvent:
     cause = Cause("cmd~b", "user-1", "", datetime(2026, 11, 23, tzinfo=UTC))
-    return encode(Recorded(stream, version, StockSet(on_hand=version, before=version - 1), cause))
+    return StoredEvent(
+        *encode(Recorded(stream, version, StockSet(on_hand=version, before=version - 1), cause))
+    )
 
 
 def test_ids_become_visible_in_the_order_of_their_commits(dsn: str) -> None:

@@ -13,7 +13,6 @@ import nats
 import nats.errors
 import psycopg
 import pytest
-from eventsourcing.persistence import StoredEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.js.api import ConsumerConfig, StreamConfig
@@ -21,7 +20,7 @@ from psycopg import conninfo
 
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
-from orchestrator.log import LogUnavailable
+from orchestrator.log import LogUnavailable, Stored
 from tests.chaos.protocols import NatsFrames, PostgresAnswers
 from tests.chaos.proxy import HOST, Proxy, Stream
 
@@ -235,10 +234,10 @@ async def test_only_commits_that_append_to_a_log_are_taken_for_stored(postgres: 
     proxy.drop("stored")
 
     def look(version: int) -> int | None:
-        return log.find(StoredEvent("order-1", version, "Told", b"{}"))
+        return log.find(Stored("order-1", version, "Told", b"{}"))
 
     def append(version: int) -> list[int]:
-        return [*log.append([StoredEvent("order-1", version, "Told", b"{}")], {})]
+        return [*log.append([Stored("order-1", version, "Told", b"{}")], {})]
 
     def story() -> list[int | None]:
         assert look(1) is None

@@ -8,7 +8,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from eventsourcing.persistence import StoredEvent
 
 from adapters.event_codec import decode
 from domain.key import Keyed, KeyUse
@@ -19,7 +18,7 @@ from domain.service import Rule, States, Written
 from domain.services import INVENTORY
 from domain.stock import AdjustStock, SetInv, Stock, StockReturned, StockSet, StockSold
 from orchestrator.ledger import Done, Ledger, LedgerBroken
-from orchestrator.log import Log, LogConflict, LogUnavailable
+from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
 
 NewCause = Callable[[], Cause]
 OpenLog = Callable[[], Log]
@@ -38,7 +37,7 @@ class WrappedLog:
         self.appends = 0
         self.loads = 0
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         self.appends += 1
         if self.before:
             self.before.pop(0)()
@@ -47,11 +46,11 @@ class WrappedLog:
             self.after.pop(0)()
         return positions
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         self.loads += 1
         return self.log.load(since)
 
-    def find(self, event: StoredEvent) -> int | None:
+    def find(self, event: Stored) -> int | None:
         return self.log.find(event)
 
     def changed(self, after: int | None) -> tuple[int, Collection[str]]:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
-from eventsourcing.persistence import StoredEvent
 
 from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
 from domain.recorded import Cause
@@ -12,7 +11,7 @@ from domain.refusals import Unavailable
 from domain.service import States
 from domain.services import GOODS
 from orchestrator.ledger import Ledger
-from orchestrator.log import Log, LogUnavailable
+from orchestrator.log import Log, LogUnavailable, Stored
 from orchestrator.offers import MAX_AGE_S, Offers
 
 LedgerOver = Callable[..., Ledger]
@@ -29,14 +28,14 @@ class CountingLog:
         self.loads = 0
         self.is_away = False
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         return self.log.append(events, expect)
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         self.loads += 1
         return self.log.load(since)
 
-    def find(self, event: StoredEvent) -> int | None:
+    def find(self, event: Stored) -> int | None:
         return self.log.find(event)
 
     def changed(self, after: int | None) -> tuple[int, Collection[str]]:

@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
-from eventsourcing.persistence import StoredEvent
 
-from orchestrator.log import Log, LogConflict, LogUnavailable
+from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
 from orchestrator.patient_log import PatientLog
 
 OpenLog = Callable[[], Log]
@@ -26,16 +25,16 @@ class ScriptedLog:
         if self.script[call] and (failure := self.script[call].pop(0)):
             raise failure
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         positions: Sequence[int] = self.log.append(events, expect) if self.stores_first else ()
         self._play("append")
         return positions or self.log.append(events, expect)
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         self._play("load")
         return self.log.load(since)
 
-    def find(self, event: StoredEvent) -> int | None:
+    def find(self, event: Stored) -> int | None:
         self._play("find")
         return self.log.find(event)
 
@@ -43,8 +42,8 @@ class ScriptedLog:
         return self.log.changed(after)
 
 
-def event(version: int, state: bytes = b"mine", stream: str = "stock-1") -> StoredEvent:
-    return StoredEvent(stream, version, "StockSet", state)
+def event(version: int, state: bytes = b"mine", stream: str = "stock-1") -> Stored:
+    return Stored(stream, version, "StockSet", state)
 
 
 GONE = LogUnavailable("gone")

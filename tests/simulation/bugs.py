@@ -10,8 +10,6 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from eventsourcing.persistence import StoredEvent
-
 import orchestrator.watchdog
 import projections.advance
 from domain import order, saga, saga_decisions, saga_owed, saga_timing, sale, services, streams
@@ -24,7 +22,7 @@ from orchestrator.batch import Batch
 from orchestrator.bookkeeper import Bookkeeper, Done, Request, Settled
 from orchestrator.intake import Delivery, Intake
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.log import LogConflict, LogUnavailable
+from orchestrator.log import LogConflict, LogUnavailable, Stored
 from orchestrator.messages import Command, SoldReply
 from orchestrator.patient_log import PatientLog
 from orchestrator.watchdog import Watchdog
@@ -90,13 +88,13 @@ def no_version_check() -> Any:
     """Events are stored after whatever is there now, not after what was seen."""
     commit = Disk.commit
 
-    def renumbered(self: Disk, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def renumbered(self: Disk, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         last: dict[str, int] = {}
         placed = []
         for event in events:
             name = str(event.originator_id)
             last[name] = last.get(name, len(self.recorder.select_events(name))) + 1
-            placed.append(replace(event, originator_version=last[name]))
+            placed.append(event._replace(originator_version=last[name]))
         return commit(self, placed, {})
 
     return patch.object(Disk, "commit", renumbered)
@@ -225,7 +223,7 @@ def cache_updated_before_commit() -> Any:
 def lost_answer_taken_for_a_conflict() -> Any:
     """When a COMMIT is not answered, the batch is decided again without asking the log."""
 
-    def append(self: PatientLog, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self: PatientLog, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         try:
             return self._log.append(events, expect)
         except LogUnavailable as error:
@@ -316,7 +314,7 @@ def sale_and_stock_in_two_commits() -> Any:
     """The sale is stored first and the levels of the goods after it."""
     append = SimLog.append
 
-    def halves(self: SimLog, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def halves(self: SimLog, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         first = [event for event in events if str(event.originator_id).startswith("sale-")]
         then = [event for event in events if not str(event.originator_id).startswith("sale-")]
         if not first or not then:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from eventsourcing.persistence import StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from adapters.event_codec import decode
 from domain.recorded import Recorded
-from orchestrator.log import LogConflict, LogUnavailable, RecorderLog
+from orchestrator.log import LogConflict, LogUnavailable, RecorderLog, Stored
 from projections.projection import Projection, Rows, Table
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Killed, Process
@@ -26,7 +25,7 @@ class Disk:
         self.name = name
         self.recorder = POPOApplicationRecorder()
         self.log = RecorderLog(self.recorder)
-        self.under_way: list[tuple[Sequence[StoredEvent], Mapping[str, int]]] = []
+        self.under_way: list[tuple[Sequence[Stored], Mapping[str, int]]] = []
         self.is_down = False
         self.events: list[Recorded] = []
         self._chance = chance
@@ -36,7 +35,7 @@ class Disk:
     def head(self) -> int:
         return len(self.events)
 
-    def commit(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def commit(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         positions = self.log.append(events, expect)
         notes = self.recorder.select_notifications(positions[0], len(positions))
         commit = [decode(note) for note in notes]
@@ -66,7 +65,7 @@ class SimLog:
         self._chance = chance
         self._rival = rival
 
-    def append(self, events: Sequence[StoredEvent], expect: Mapping[str, int]) -> Sequence[int]:
+    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         fault = self._chance.fault("commit")
         if fault == "rival":
             self._rival(self._process)
@@ -84,12 +83,12 @@ class SimLog:
             raise LogUnavailable("simulated")
         return positions
 
-    def load(self, since: Mapping[str, int]) -> Sequence[StoredEvent]:
+    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
         if self._chance.fault("load") or self._disk.is_down:
             raise LogUnavailable("simulated")
         return self._disk.log.load(since)
 
-    def find(self, event: StoredEvent) -> int | None:
+    def find(self, event: Stored) -> int | None:
         if self._chance.fault("load") or self._disk.is_down:
             raise LogUnavailable("simulated")
         self._disk.end_what_is_under_way()

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from adapters.postgres_recorder import LogRecorder
-from orchestrator.log import LogConflict, LogUnavailable, Stored
+from orchestrator.log import LogConflict, LogUnavailable, Since, Stored
 
 SESSION = (
     "SET synchronous_commit = on",
@@ -71,7 +71,7 @@ class PostgresLog:
                 [list(column) for column in zip(*events, strict=True)], expect
             )
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         with _translated():
             rows = self.recorder.select_since(since)
         return [Stored(*row[:4]) for row in rows]

@@ -19,7 +19,7 @@ from psycopg import Connection, errors
 from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier, Literal
 
-from orchestrator.log import Stored
+from orchestrator.log import Since, Stored
 
 ARRAY_TYPES: Final = {"text": "text[]", "uuid": "uuid[]"}
 
@@ -104,8 +104,8 @@ class ArrayRecorder(PostgresApplicationRecorder):
             raise
         conn.execute("COMMIT")
 
-    def select_since(self, since: Mapping[str, int]) -> list[tuple[str, int, str, bytes, int]]:
-        """Events of many streams after the given versions: (stream, version, topic, state, id)."""
+    def select_since(self, since: Since) -> list[tuple[str, int, str, bytes, int]]:
+        """Events of many streams: (stream, version, topic, state, id)."""
         with self.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(self._select_since, (list(since), list(since.values())), prepare=True)
             return cursor.fetchall()
@@ -177,7 +177,8 @@ _SELECT_SINCE: Final = (
     "SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id"
     " FROM unnest(%b::{ids}, %b::bigint[]) AS k(id, version)"
     " CROSS JOIN LATERAL (SELECT * FROM {schema}.{table}"
-    " WHERE originator_id = k.id AND originator_version > k.version"
+    " WHERE originator_id = k.id AND originator_version > coalesce(k.version,"
+    " (SELECT max(originator_version) - 1 FROM {schema}.{table} WHERE originator_id = k.id))"
     " ORDER BY originator_version) AS e"
 )
 

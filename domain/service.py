@@ -20,10 +20,15 @@ def recorded_in(stream: str, events: Iterable[Any]) -> Written:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """Streams whose names begin with the same word fold in the same way."""
+    """Streams whose names begin with the same word fold in the same way.
+
+    `from_last`: the state after an event, of its version and itself alone. None where an event does not say
+    all of it. However long such a stream is, it is known at once.
+    """
 
     initial: Any
     evolve: Callable[[Any, Any], Any]
+    from_last: Callable[[int, Any], Any] | None = None
 
 
 def reads_no_more(_command: Any, _states: States) -> Iterable[str]:

@@ -77,7 +77,7 @@ def _decide_rollback(command: sale.Rollback, states: States) -> Written:
 INVENTORY = Service(
     log="inventory",
     categories={
-        "stock": Category(stock.NONE, stock.evolve),
+        "stock": Category(stock.NONE, stock.evolve, stock.from_last),
         "sale": Category(sale.NONE, sale.evolve),
         "key": keyed.CATEGORY,
     },

@@ -156,7 +156,7 @@ class Bookkeeper:
 
     def _catch_up(self, since: Mapping[str, int]) -> bool:
         """Folds what the log has after the given versions; says whether there was anything."""
-        news = self._log.load(since)
+        news = self._log.load({name: self._after(name, version) for name, version in since.items()})
         for name in since:
             if name not in self._known:
                 self._known[name] = Versioned(0, self.service.initial(name))
@@ -164,12 +164,17 @@ class Bookkeeper:
             self._fold(self._codec.decode(stored))
         return bool(news)
 
+    def _after(self, name: str, version: int) -> int | None:
+        """What to ask the log for: of a stream that nobody has read, its last event where that says all."""
+        return None if version == 0 and self.service.category_of(name).from_last is not None else version
+
     def _fold(self, recorded: Recorded) -> None:
-        stream = recorded.originator_id
-        known = self._known[stream]
-        if recorded.originator_version == known.version + 1:
-            state = self.service.evolve(stream, known.state, recorded.event)
-            self._known[stream] = Versioned(recorded.originator_version, state)
+        stream, version = recorded.originator_id, recorded.originator_version
+        known, category = self._known[stream], self.service.category_of(stream)
+        if version == known.version + 1:
+            self._known[stream] = Versioned(version, category.evolve(known.state, recorded.event))
+        elif version > known.version and category.from_last is not None:
+            self._known[stream] = Versioned(version, category.from_last(version, recorded.event))
 
     # committing
 

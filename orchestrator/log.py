@@ -15,6 +15,10 @@ class Stored(NamedTuple):
     state: bytes
 
 
+Since = Mapping[str, int | None]
+"""Versions by stream: what comes after them is asked for. None: the stream's last event alone."""
+
+
 class LogConflict(Exception):
     """Somebody else recorded an event in a stream that this batch reads or writes."""
 
@@ -34,7 +38,7 @@ class Log(Protocol):
         """
         ...
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         """Events of these streams after the given versions, each stream in order. Raises LogUnavailable."""
         ...
 
@@ -64,12 +68,17 @@ class RecorderLog:
         except IntegrityError as error:
             raise LogConflict from error
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         return [
             Stored(stream, event.originator_version, event.topic, event.state)
             for stream, version in since.items()
-            for event in self.recorder.select_events(stream, gt=version)
+            for event in self._events(stream, version)
         ]
+
+    def _events(self, stream: str, after: int | None) -> Sequence[StoredEvent]:
+        if after is None:
+            return self.recorder.select_events(stream, desc=True, limit=1)
+        return self.recorder.select_events(stream, gt=after)
 
     def find(self, event: Stored) -> int | None:
         stored = self.recorder.select_events(event.originator_id, gt=event.originator_version - 1, limit=1)

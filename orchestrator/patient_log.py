@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
-from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
+from orchestrator.log import Log, LogConflict, LogUnavailable, Since, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class PatientLog:
         self._log = log
         self._pause = pause
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         """Raises LogUnavailable after the last pause."""
         return self._patiently(lambda: self._log.load(since))
 

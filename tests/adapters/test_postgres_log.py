@@ -43,6 +43,15 @@ def test_what_was_appended_is_loaded_and_found(log: PostgresLog) -> None:
     assert [log.find(one) for one in events] == [1, 2, 3]
 
 
+def test_the_last_event_of_a_stream_is_loaded_alone(log: PostgresLog) -> None:
+    events = [event("stock-1", 1), event("stock-1", 2, b"second"), event("stock-2", 1, b"other")]
+    log.append(events, {})
+
+    loaded = log.load({"stock-1": None, "stock-2": None, "stock-3": None})
+    assert sorted(loaded) == [events[1], events[2]]
+    assert sorted(log.load({"stock-1": 0, "stock-2": None})) == sorted(events)
+
+
 def test_another_event_in_its_place_is_not_found(log: PostgresLog) -> None:
     log.append([event("stock-1", 1)], {})
 

@@ -1,6 +1,10 @@
 """Stock: set only for goods that exist, adjusted within its bounds, its level the sum of its events."""
 
+from functools import reduce
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.limits import MAX_STOCK
 from domain.refusals import NoSuchGoods, Short, StockShort, StockTooLarge
@@ -17,6 +21,7 @@ from domain.stock import (
     decide_adjust,
     decide_set,
     evolve,
+    from_last,
 )
 
 TEN = Stock(on_hand=10, version=3)
@@ -87,3 +92,24 @@ def test_every_event_moves_the_level_and_counts_one_version(event: StockEvent, l
 )
 def test_the_level_follows_the_quantity_not_what_the_event_claims(event: StockEvent, level: int) -> None:
     assert evolve(TEN, event).on_hand == level
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["set", "adjust", "sell", "return"]), st.integers(0, 30)), min_size=1)
+)
+def test_the_last_event_alone_tells_the_stock(history: list[tuple[str, int]]) -> None:
+    """Of any history whose events say the level that was right when they were recorded."""
+    events: list[StockEvent] = []
+    level = 0
+    for kind, number in history:
+        before, level = level, {"set": number, "sell": level - number}.get(kind, level + number)
+        match kind:
+            case "set":
+                events.append(StockSet(level, before))
+            case "adjust":
+                events.append(StockAdjusted(number, "count", level))
+            case "sell":
+                events.append(StockSold("1", number, level))
+            case _:
+                events.append(StockReturned("1", number, level))
+    assert from_last(len(events), events[-1]) == reduce(evolve, events, NONE)

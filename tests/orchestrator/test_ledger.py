@@ -18,7 +18,7 @@ from domain.service import Rule, States, Written
 from domain.services import INVENTORY
 from domain.stock import AdjustStock, SetInv, Stock, StockReturned, StockSet, StockSold
 from orchestrator.ledger import Done, Ledger, LedgerBroken
-from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
+from orchestrator.log import Log, LogConflict, LogUnavailable, Since, Stored
 
 NewCause = Callable[[], Cause]
 OpenLog = Callable[[], Log]
@@ -36,6 +36,7 @@ class WrappedLog:
         self.after: list[Callable[[], None]] = []
         self.appends = 0
         self.loads = 0
+        self.loaded = 0
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         self.appends += 1
@@ -46,9 +47,11 @@ class WrappedLog:
             self.after.pop(0)()
         return positions
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         self.loads += 1
-        return self.log.load(since)
+        events = self.log.load(since)
+        self.loaded += len(events)
+        return events
 
     def find(self, event: Stored) -> int | None:
         return self.log.find(event)
@@ -98,6 +101,22 @@ async def on_hand(ledger: Ledger, goods_id: int = 1) -> int:
 
 def history(log: Log, *names: str) -> list[Recorded]:
     return [decode(stored) for stored in log.load(dict.fromkeys(names, 0))]
+
+
+async def test_a_long_stock_stream_is_known_by_its_last_event(
+    open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause
+) -> None:
+    ledger = ledger_over(open_log())
+    for level in range(7):
+        await ledger.submit(set_to(1, level), new_cause())
+    log = WrappedLog(open_log())
+    other = ledger_over(log)
+
+    done = await other.submit(adjust(1, -1), new_cause())
+    assert (done.states["stock-1"], log.loaded) == (Stock(5, 8), 1)
+    await ledger.submit(set_to(1, 20), new_cause())
+    await ledger.submit(set_to(1, 30), new_cause())
+    assert await on_hand(other) == 30
 
 
 # one commit for many

@@ -11,7 +11,7 @@ from domain.refusals import Unavailable
 from domain.service import States
 from domain.services import GOODS
 from orchestrator.ledger import Ledger
-from orchestrator.log import Log, LogUnavailable, Stored
+from orchestrator.log import Log, LogUnavailable, Since, Stored
 from orchestrator.offers import MAX_AGE_S, Offers
 
 LedgerOver = Callable[..., Ledger]
@@ -31,7 +31,7 @@ class CountingLog:
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         return self.log.append(events, expect)
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         self.loads += 1
         return self.log.load(since)
 

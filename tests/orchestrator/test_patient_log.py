@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.log import Log, LogConflict, LogUnavailable, Stored
+from orchestrator.log import Log, LogConflict, LogUnavailable, Since, Stored
 from orchestrator.patient_log import PatientLog
 
 OpenLog = Callable[[], Log]
@@ -30,7 +30,7 @@ class ScriptedLog:
         self._play("append")
         return positions or self.log.append(events, expect)
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         self._play("load")
         return self.log.load(since)
 

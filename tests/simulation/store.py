@@ -7,7 +7,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from adapters.event_codec import decode
 from domain.recorded import Recorded
-from orchestrator.log import LogConflict, LogUnavailable, RecorderLog, Stored
+from orchestrator.log import LogConflict, LogUnavailable, RecorderLog, Since, Stored
 from projections.projection import Projection, Rows, Table
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Killed, Process
@@ -83,7 +83,7 @@ class SimLog:
             raise LogUnavailable("simulated")
         return positions
 
-    def load(self, since: Mapping[str, int]) -> Sequence[Stored]:
+    def load(self, since: Since) -> Sequence[Stored]:
         if self._chance.fault("load") or self._disk.is_down:
             raise LogUnavailable("simulated")
         return self._disk.log.load(since)

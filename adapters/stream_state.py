@@ -108,5 +108,7 @@ def _without_seals(value: Any) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    fields = msgspec.to_builtins(value)
+    # Some states are tuples with names, whose names would be lost.
+    named = value._asdict() if hasattr(value, "_asdict") else value
+    fields = msgspec.to_builtins(named)
     return {name: "(hidden)" if name in SECRETS and field else field for name, field in fields.items()}

@@ -147,6 +147,16 @@ def test_replay_stream_shows_events_and_state_as_of_then() -> None:
     assert '"on_hand": 7' in text
 
 
+@pytest.mark.parametrize("log", ["goods", "inventory", "order"])
+def test_replay_stream_shows_a_stream_of_every_kind(dsns: dict[str, str], log: str) -> None:
+    with psycopg.connect(dsns[log]) as connection:
+        query = f"SELECT min(originator_id) FROM \"{log}\".events GROUP BY split_part(originator_id, '-', 1)"
+        names = [row[0] for row in connection.execute(query)]
+    for name in names:
+        shown = json.loads(tillroll("replay", "stream", name, "--json").stdout)
+        assert (shown["stream"], isinstance(shown["state"], dict)) == (name, True)
+
+
 def test_replay_stream_hides_password_hashes(
     shop: ShopHistory, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

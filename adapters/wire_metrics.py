@@ -37,6 +37,5 @@ class WireMetrics:
 
 def _counting(counter: Counter, role: str, outcomes: Iterable[str]) -> Count:
     """Each word is shown from the start: a number that appears with its first event shows no increase."""
-    for outcome in outcomes:
-        counter.labels(role, outcome)
-    return lambda outcome: counter.labels(role, outcome).inc()
+    counted = {outcome: counter.labels(role, outcome) for outcome in outcomes}
+    return lambda outcome: counted[outcome].inc()

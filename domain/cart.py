@@ -7,7 +7,7 @@ it is empty, refuses everything, and no order is placed from it, not even one th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from domain.limits import MAX_LINES
 from domain.refusals import AccountClosed, NoSuchCartLine, OrderUnderWay, TooManyLines
@@ -23,8 +23,7 @@ class CartLine:
     checked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Cart:
+class Cart(NamedTuple):
     """`order_id`: the order that is under way with lines of this cart; `under_way`: which lines."""
 
     lines: tuple[CartLine, ...] = ()
@@ -213,9 +212,10 @@ def must_be_open(cart: Cart) -> None:
 
 def begin_checkout(cart: Cart, order_id: str, lines: tuple[Line, ...]) -> CheckoutBegun:
     """Raises OrderUnderWay when one of the lines is being ordered already."""
-    wanted = {line.goods_id for line in lines}
-    if any(line.goods_id in wanted for line in cart.under_way):
-        raise OrderUnderWay(order_id=cart.order_id)
+    if cart.under_way:
+        wanted = {line.goods_id for line in lines}
+        if any(line.goods_id in wanted for line in cart.under_way):
+            raise OrderUnderWay(order_id=cart.order_id)
     return CheckoutBegun(order_id, lines)
 
 

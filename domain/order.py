@@ -7,10 +7,10 @@ Payment and close meet in this stream's version check: one of them comes first a
 named outcome. A late payment never re-opens the order; it is recorded as a refund due.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from domain.refusals import AlreadyPaid, NoSuchOrder, WrongAmount
 
@@ -67,8 +67,7 @@ class Placed:
     pay_before: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     status: OrderStatus = OrderStatus.NONE
     placed: Placed | None = None
     payment: Payment | None = None
@@ -121,11 +120,11 @@ def evolve(order: Order, event: OrderEvent) -> Order:
         case OrderPlaced(placed):
             return Order(OrderStatus.TO_PAY, placed)
         case OrderPaid(payment):
-            return replace(order, status=OrderStatus.PAID, payment=payment)
+            return order._replace(status=OrderStatus.PAID, payment=payment)
         case OrderClosed(reason):
-            return replace(order, status=OrderStatus.CLOSED, close_reason=reason)
+            return order._replace(status=OrderStatus.CLOSED, close_reason=reason)
         case RefundDue(payment):
-            return replace(order, refunds=(*order.refunds, payment))
+            return order._replace(refunds=(*order.refunds, payment))
         case _:
             assert_never(event)
 

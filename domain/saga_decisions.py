@@ -59,7 +59,7 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStar
         raise IdTaken
     must_be_open(cart)
     lines = _priced(cart, command.offers)
-    amount = sum(line.price * line.nums for line in lines)
+    amount = sum([line.price * line.nums for line in lines])
     if amount > MAX_AMOUNT:
         raise AmountTooLarge
     begun = begin_checkout(cart, command.order_id, _units(lines))
@@ -76,7 +76,7 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStar
 
 
 def _units(lines: tuple[OrderLine, ...]) -> tuple[Line, ...]:
-    return tuple(Line(line.goods_id, line.nums) for line in lines)
+    return tuple([Line(line.goods_id, line.nums) for line in lines])
 
 
 def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
@@ -84,13 +84,13 @@ def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
     if not checked:
         raise CartEmpty
     by_id = {offer.goods_id: offer for offer in offers}
-    if any(line.goods_id not in by_id for line in checked):
+    if not by_id.keys() >= {line.goods_id for line in checked}:
         raise CartChanged
-    gone = tuple(line.goods_id for line in checked if not by_id[line.goods_id].for_sale)
+    found = [(by_id[line.goods_id], line.nums) for line in checked]
+    gone = [offer.goods_id for offer, _ in found if not offer.for_sale]
     if gone:
-        raise GoodsUnavailable(missing=gone)
-    found = ((by_id[line.goods_id], line.nums) for line in checked)
-    return tuple(OrderLine(offer.goods_id, offer.name, offer.price, nums) for offer, nums in found)
+        raise GoodsUnavailable(missing=tuple(gone))
+    return tuple([OrderLine(offer.goods_id, offer.name, offer.price, nums) for offer, nums in found])
 
 
 def decide_confirm_sell(

@@ -8,6 +8,9 @@ from domain.sale import Line, Rollback, Sell
 
 _LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
 
+OWING = _LEAD_TO_ROLLBACK | {OrderStarted}
+"""Events after which something is owed: `owed_after` says what."""
+
 
 def owed(saga: Saga) -> Sell | Rollback | None:
     """The command that the saga's step owes, or None: all of it can be told from the saga's own stream."""

@@ -13,7 +13,7 @@ Empty compensation, a Sell that hangs behind its Rollback, and both twice are al
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from domain import streams
 from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers, Short
@@ -36,8 +36,7 @@ class Line:
     nums: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sale:
+class Sale(NamedTuple):
     status: SaleStatus = SaleStatus.NONE
     lines: tuple[Line, ...] = ()
     short: tuple[Short, ...] = ()
@@ -111,7 +110,7 @@ def fold(lines: Iterable[Line]) -> tuple[Line, ...]:
     nums: dict[int, int] = {}
     for line in lines:
         nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
-    return tuple(Line(goods_id, n) for goods_id, n in nums.items())
+    return tuple([Line(goods_id, n) for goods_id, n in nums.items()])
 
 
 def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Written:
@@ -120,7 +119,7 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
     A repeat of a decided Sell gives no events: its outcome stands in the sale. Raises AlreadyReturned
     after a Rollback, SaleDiffers when the repeat has other lines, NoUnits for a line of less than one.
     """
-    if any(line.nums < 1 for line in command.lines):
+    if min([line.nums for line in command.lines], default=1) < 1:
         raise NoUnits
     lines = fold(command.lines)
     if sale.status in (SaleStatus.RETURNED, SaleStatus.BARRED):
@@ -129,21 +128,21 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
         if set(sale.lines) != set(lines):
             raise SaleDiffers
         return ()
-    short = tuple(
+    short = [
         Short(line.goods_id, line.nums, stocks[line.goods_id].on_hand)
         for line in lines
         if stocks[line.goods_id].on_hand < line.nums
-    )
+    ]
     name = streams.sale(command.order_id)
     if short:
-        return ((name, SellRefused(lines, short)),)
-    taken = tuple(
+        return ((name, SellRefused(lines, tuple(short))),)
+    taken = [
         (
             streams.stock(line.goods_id),
             StockSold(command.order_id, line.nums, stocks[line.goods_id].on_hand - line.nums),
         )
         for line in lines
-    )
+    ]
     return ((name, Sold(lines)), *taken)
 
 

@@ -4,7 +4,7 @@ Every event says the level after it, so the running balance can be read, and aud
 """
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from domain.limits import MAX_STOCK
 from domain.refusals import NoSuchGoods, Short, StockShort, StockTooLarge
@@ -12,8 +12,7 @@ from domain.refusals import NoSuchGoods, Short, StockShort, StockTooLarge
 # state
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(NamedTuple):
     on_hand: int = 0
     version: int = 0
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar, assert_never
 from domain import streams
 from domain.recorded import Cause, Recorded
 from domain.saga import ConfirmReturn, ConfirmSell, DenySell, Saga, Step
-from domain.saga_owed import owed_after
+from domain.saga_owed import OWING, owed_after
 from domain.streams import key_of
 from orchestrator.ledger import Done, Ledger
 from orchestrator.loops import wanted
@@ -57,8 +57,9 @@ class Sender:
     def on_recorded(self, events: Sequence[Recorded]) -> None:
         """Listener of the order ledger; never waits."""
         for recorded in events:
-            command = owed_after(key_of(recorded.originator_id), recorded.event)
-            if command is not None:
+            if type(recorded.event) in OWING:
+                command = owed_after(key_of(recorded.originator_id), recorded.event)
+                assert command is not None
                 self.send(command)
         for order_id in decided_orders(events):
             _put(self._decided, order_id)

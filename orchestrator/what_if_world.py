@@ -83,7 +83,7 @@ def _what_matters(state: Any) -> Any:
     if isinstance(state, Saga) and state.step in TERMINAL:
         return state._replace(lines=(), contact=None, short=())
     if isinstance(state, Sale) and state.status is SaleStatus.RETURNED:
-        return replace(state, lines=())
+        return state._replace(lines=())
     if isinstance(state, Order) and state.status in (OrderStatus.PAID, OrderStatus.CLOSED):
-        return replace(state, placed=state.placed and replace(state.placed, lines=()))
+        return state._replace(placed=state.placed and replace(state.placed, lines=()))
     return state

@@ -75,7 +75,7 @@ def test_a_payment_after_the_close_is_a_refund_due_and_the_order_stays_closed(am
     events = decide_pay(CLOSED, PayOrder("7", late))
 
     assert events == (RefundDue(late),)
-    assert evolve(CLOSED, events[0]) == replace(CLOSED, refunds=(late,))
+    assert evolve(CLOSED, events[0]) == CLOSED._replace(refunds=(late,))
 
 
 def test_the_same_late_trade_again_is_one_refund() -> None:

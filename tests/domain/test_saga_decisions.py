@@ -63,7 +63,7 @@ CONFIRM = ConfirmSell("7", AT, PAY_BEFORE)
 PLACED = Placed("7", 3, LINES, 600, CONTACT, AT, PAY_BEFORE)
 
 
-UNDER_WAY = replace(CART, order_id="7", under_way=UNITS)
+UNDER_WAY = CART._replace(order_id="7", under_way=UNITS)
 
 
 def test_sold_places_the_order_and_checks_out_the_cart_in_one_commit() -> None:
@@ -77,9 +77,9 @@ def test_sold_places_the_order_and_checks_out_the_cart_in_one_commit() -> None:
 @pytest.mark.parametrize(
     ("cart", "leaving"),
     [
-        (replace(UNDER_WAY, under_way=UNITS[1:]), UNITS[1:]),
-        (replace(UNDER_WAY, under_way=()), ()),
-        (replace(UNDER_WAY, order_id="8"), ()),
+        (UNDER_WAY._replace(under_way=UNITS[1:]), UNITS[1:]),
+        (UNDER_WAY._replace(under_way=()), ()),
+        (UNDER_WAY._replace(order_id="8"), ()),
         (CART, ()),
     ],
     ids=["one line changed", "all lines changed", "another order", "replaced"],

@@ -43,12 +43,12 @@ def test_offers_of_goods_that_are_not_checked_are_left_out() -> None:
 
 def test_lines_that_another_order_has_under_way_are_refused_and_it_is_named() -> None:
     with pytest.raises(OrderUnderWay) as refusal:
-        decide_start(NEW, replace(CART, order_id="6", under_way=UNITS[1:]), start())
+        decide_start(NEW, CART._replace(order_id="6", under_way=UNITS[1:]), start())
     assert refusal.value.facts == {"order_id": "6"}
 
 
 def test_lines_that_the_user_changed_since_another_order_began_are_ordered() -> None:
-    cart = replace(CART, order_id="6", under_way=(Line(14, 5),))
+    cart = CART._replace(order_id="6", under_way=(Line(14, 5),))
 
     assert decide_start(NEW, cart, start()) == (STARTED, CheckoutBegun("7", UNITS))
 

@@ -61,7 +61,7 @@ def check_then_write() -> Iterator[None]:
         await handle(self, commands)
 
     def decide(found: Sale, stocks: Stocks, command: Sell) -> Written:
-        plenty = {goods: replace(stock, on_hand=stock.on_hand + 1_000) for goods, stock in stocks.items()}
+        plenty = {goods: stock._replace(on_hand=stock.on_hand + 1_000) for goods, stock in stocks.items()}
         if command.order_id not in trusted:
             return decide_sell(found, stocks, command)
         return tuple(
@@ -169,7 +169,7 @@ def inbox_forgets_rollbacks() -> Any:
 
     def rollback(found: Sale, stocks: Stocks, command: Rollback) -> Written:
         if found.status is SaleStatus.RETURNED:
-            found = replace(found, status=SaleStatus.SOLD)
+            found = found._replace(status=SaleStatus.SOLD)
         return decide_rollback(found, stocks, command)
 
     return patch.object(sale, "decide_rollback", rollback)

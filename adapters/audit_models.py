@@ -5,11 +5,12 @@ from typing import Final
 
 from psycopg.sql import SQL, Literal
 
+from adapters.audit_folded import folded
 from adapters.postgres_read_tables import ReadSnapshot, ReadTable
 from domain.recorded import Recorded
 from orchestrator.audit import Finding
 from orchestrator.audit_rows import Shape, compare_table
-from projections.projection import Projection, Row, Rows, Table, apply
+from projections.projection import Projection, Row, Table
 
 UNIT: Final = "rows"
 KEYS_AT_ONCE: Final = 1_000
@@ -64,15 +65,15 @@ class ReadModel:
         self._snapshot = snapshot
         self._until = until
         self._only_folded = only_folded
-        self._folded: dict[str, dict[int, Rows]] = {table.name: {} for table in projection.tables}
+        self._folded = {table.name: folded(table) for table in projection.tables}
         self._stopped = False
 
     def see(self, recorded: Recorded) -> Iterable[Finding]:
         if recorded.position > self._until or self._stopped:
             return ()
         try:
-            for table in self._projection.tables:
-                apply(table, self._folded[table.name], recorded)
+            for each in self._folded.values():
+                each.see(recorded)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             # Projections trust the log; an event that nobody decided can be one that they cannot take.
             self._stopped = True
@@ -95,9 +96,12 @@ class ReadModel:
     def _compare(self, table: Table) -> Iterator[Finding]:
         key = tuple(table.columns.index(name) for name in table.primary_key)
         shape = Shape(self.name, table.name, table.columns, key, self._log, self._until)
-        folded = self._folded.pop(table.name)
-        rows = self._snapshot.rows_of(table, folded) if self._only_folded else self._snapshot.rows(table)
-        expected = {key: rows for key, rows in folded.items() if rows}
+        expected = self._folded.pop(table.name)
+        rows = (
+            self._snapshot.rows_of(table, expected.keys())
+            if self._only_folded
+            else self._snapshot.rows(table)
+        )
         yield from compare_table(shape, expected, self._counted(rows))
 
     def _counted(self, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:

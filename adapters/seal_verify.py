@@ -6,9 +6,9 @@ for each seal the root of what stands in its range now. Nothing is written.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from adapters.log_errors import LogUnreadable
 from adapters.postgres_seals import LOWEST, SealedLog
 from adapters.seal_key import SealKeys
-from adapters.seal_ranges import Fault, Job, Read, read_again
+from adapters.seal_ranges import Fault, Job, Read, read_again, start
 from adapters.worker_pool import Progress, workers
 from orchestrator.seals import Seal, wrong_in_chain
 
@@ -93,33 +93,50 @@ def verify(
     progress: Progress = lambda *_: None,
 ) -> Verified:
     """`dsns`: by log. `since`: seals up to which everything was verified before. Raises LogUnreadable."""
-    works = [_chain(dsn, log, keys, held, (since or {}).get(log)) for log, dsn in dsns.items()]
-    jobs = [(work, job) for work in works for job in work.jobs]
-    total = sum(seal.covers.count for _, job in jobs for seal in job.seals)
-    done = 0
-    progress("sealed events", 0, total)
-    for work, (events, faults) in _read_all(jobs, total):
-        work.events += events
-        work.faults += faults
-        done += events
-        progress("sealed events", min(done, total), total)
+    with _helped(dsns, since or {}) as pool:
+        works = [_chain(dsn, log, keys, held, (since or {}).get(log)) for log, dsn in dsns.items()]
+        jobs = [(work, job) for work in works for job in work.jobs]
+        total = sum(seal.covers.count for _, job in jobs for seal in job.seals)
+        done = 0
+        progress("sealed events", 0, total)
+        for work, (events, faults) in _read_all(jobs, pool):
+            work.events += events
+            work.faults += faults
+            done += events
+            progress("sealed events", min(done, total), total)
     return Verified(tuple(work.verdict() for work in works))
 
 
-def _read_all(jobs: Sequence[tuple[_LogWork, Job]], events: int) -> Iterator[tuple[_LogWork, Read]]:
+@contextmanager
+def _helped(dsns: Mapping[str, str], since: Mapping[str, Seal]) -> Iterator[ProcessPoolExecutor | None]:
+    """Other processes where much is to be read. They start while the seals themselves are looked at."""
+    events = 0
+    for log, dsn in dsns.items():
+        with SealedLog(dsn, log) as sealed:
+            events += sealed.head() - (since[log].covers.last if log in since else 0)
+    if events <= JOB_EVENTS:
+        yield None
+        return
+    with workers() as pool:
+        pool.submit(start)
+        yield pool
+
+
+def _read_all(
+    jobs: Sequence[tuple[_LogWork, Job]], pool: ProcessPoolExecutor | None
+) -> Iterator[tuple[_LogWork, Read]]:
     """In any order. This process reads as well: the others need a while until they have started."""
     waiting = deque(jobs)
     going_on: dict[Future[Read], _LogWork] = {}
-    with workers() if events > JOB_EVENTS else nullcontext() as pool:
-        while waiting or going_on:
-            while pool is not None and waiting and len(going_on) < AHEAD:
-                work, job = waiting.popleft()
-                going_on[pool.submit(read_again, job)] = work
-            if waiting:
-                work, job = waiting.popleft()
-                yield work, read_again(job)
-            for done in wait(going_on, 0 if waiting else None, FIRST_COMPLETED).done:
-                yield going_on.pop(done), _result(done)
+    while waiting or going_on:
+        while pool is not None and waiting and len(going_on) < AHEAD:
+            work, job = waiting.popleft()
+            going_on[pool.submit(read_again, job)] = work
+        if waiting:
+            work, job = waiting.popleft()
+            yield work, read_again(job)
+        for done in wait(going_on, 0 if waiting else None, FIRST_COMPLETED).done:
+            yield going_on.pop(done), _result(done)
 
 
 def _result(future: Future[Read]) -> Read:

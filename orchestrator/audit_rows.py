@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from orchestrator.audit import Finding
 
@@ -28,13 +28,18 @@ class Shape:
     position: int
 
 
-def compare_table(
-    shape: Shape, expected: dict[int, tuple[Row, ...]], actual: Iterable[Row]
-) -> Iterator[Finding]:
-    """`expected`: rows by their first column, taken out as they are compared; `actual`: in order of it."""
+class Expected(Protocol):
+    """Rows by their first column, taken out as they are compared."""
+
+    def take(self, stream: int) -> tuple[Row, ...]: ...
+    def left(self) -> Iterable[tuple[Row, ...]]: ...
+
+
+def compare_table(shape: Shape, expected: Expected, actual: Iterable[Row]) -> Iterator[Finding]:
+    """`actual`: in order of the first column."""
     for stream, rows in groupby(actual, key=lambda row: row[0]):
-        yield from _differences(shape, expected.pop(stream, ()), tuple(rows))
-    for folded in expected.values():
+        yield from _differences(shape, expected.take(stream), tuple(rows))
+    for folded in expected.left():
         yield from _differences(shape, folded, ())
 
 

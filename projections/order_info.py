@@ -110,6 +110,7 @@ ORDERED = Table(
     primary_key=("order_id", "goods_id"),
     events=frozenset({OrderPlaced}),
     evolve=evolve_goods,
+    forgets=True,
 )
 
 ORDER_INFO = Projection(name="order_info", log="order", tables=(INFO, ORDERED))

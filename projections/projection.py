@@ -31,6 +31,7 @@ class Table:
 
     `row`: a NamedTuple class whose fields are the columns. `primary_key`: begins with the key's column.
     `events`: the classes that `evolve` wants to see; it gets the key's rows in any order.
+    `forgets`: each of these says all of its key's rows, whatever stood there.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Table:
     primary_key: tuple[str, ...]
     events: frozenset[type[Any]]
     evolve: Callable[[Any, Recorded], Rows]
+    forgets: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:

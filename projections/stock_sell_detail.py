@@ -29,6 +29,7 @@ TABLE = Table(
     primary_key=("order_id",),
     events=frozenset(get_args(SaleEvent)),
     evolve=evolve,
+    forgets=True,
 )
 
 STOCK_SELL_DETAIL = Projection(name="stock_sell_detail", log="inventory", tables=(TABLE,))

@@ -4,8 +4,9 @@
 
 PostgreSQL and JetStream are real, fsync is on, and every part that decides an order runs: ledgers, wire,
 inventory, orchestrator and watchdog. Carts are filled before the clock starts. Each client places an order
-of two goods and waits for its outcome, one after the other. Afterwards the logs are counted: every order that
-was answered is placed, and every unit of it sold once. `--role` starts a role as a process of its own.
+and waits for its outcome, one after the other; `benchmarks/engine_shapes.py` says of what. Afterwards the
+logs are read: every order that was answered is there, and took what its basket says. `--role` starts a role
+as a process of its own; with the projector the clock runs until every projection has read everything.
 """
 
 import argparse
@@ -14,16 +15,15 @@ import gc
 import json
 import logging
 import os
-import random
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 import uvloop
 
 from adapters.ids import utc_now
@@ -32,29 +32,24 @@ from adapters.role_process import RoleProcess
 from adapters.roles import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from adapters.settings import Settings, child_environment
 from adapters.wiring import Plant, add_inventory, add_orchestrator, open_plant
+from benchmarks.engine_books import check_books
+from benchmarks.engine_shapes import SHAPES, Basket, Shape, basket_of, shape_named
 from benchmarks.limit_server import Work, tree_cpu_s
-from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures
+from benchmarks.peers.figures import CLIENTS, SECONDS, Figures
 from benchmarks.server import migrated_settings
 from benchmarks.settled import EVERYBODY, WATCHDOG, settle
-from benchmarks.stocked import GOODS_COUNT, batches, stock_up
+from benchmarks.stocked import batches, stock_up
 from domain import streams
-from domain.cart import CartLine, ReplaceCart
+from domain.cart import ReplaceCart
 from domain.order import Contact
 from domain.recorded import Cause
+from domain.refusals import StockShort
+from domain.saga import Step
 from domain.services import GOODS, INVENTORY
+from orchestrator.checkout import Placing
 
 CONTACT: Final = Contact("1 High Street, London", "Ann Example", "07700 900000", "leave at the door")
 WAIT_S: Final = 30.0
-CARTS_PER_S: Final = 5_000
-"""Filled beforehand for each second of placing."""
-
-_BOOKS: Final = """
-SELECT (SELECT count(*) FROM "order".events WHERE topic = 'OrderPlaced'),
-       (SELECT count(*) FROM inventory.events WHERE topic = 'Sold'),
-       (SELECT count(*) FROM inventory.events WHERE topic = 'StockSold'),
-       (SELECT count(DISTINCT (originator_id, convert_from(state, 'UTF8')::json -> 'data' ->> 'order_id'))
-          FROM inventory.events WHERE topic = 'StockSold')
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,42 +62,46 @@ class EngineAsked:
     carts: int = 0
     roles: tuple[str, ...] = ()
 
+    @property
+    def projects(self) -> bool:
+        return "projector" in self.roles
+
 
 class Engine:
-    """The part of the api role that places orders, in the process of the roles that decide them."""
+    """The part of the api role that places orders, in the process of the roles that decide them.
 
-    def __init__(self, plant: Plant, shape: str) -> None:
+    `placed`: the baskets by order id; `refused`: ids of orders that found too little. The warm-up's, too.
+    """
+
+    def __init__(self, plant: Plant, shape: Shape) -> None:
         self._plant = plant
         self._orders = plant.order_ledger()
         self._checkout = plant.checkout()
         self._shape = shape
         self._users, self._commands = count(1), count(1)
-        self._ready: list[int] = []
+        self._ready: deque[tuple[int, Basket]] = deque()
+        self.placed: dict[str, Basket] = {}
+        self.refused: list[str] = []
 
     async def stock_up(self) -> None:
-        await stock_up(self._plant.ledger(GOODS), self._plant.ledger(INVENTORY))
+        shelf, stocks = self._plant.ledger(GOODS), self._plant.ledger(INVENTORY)
+        await stock_up(shelf, stocks, self._shape.goods, gone=self._shape.gone)
 
     async def fill_carts(self, orders: int) -> None:
-        """A cart of two goods for each of so many customers who have none yet."""
-        for some in batches(range(orders)):
-            users = [next(self._users) for _ in some]
-            await self._orders.submit_all(
-                [(ReplaceCart(user, self._lines()), self._cause(user)) for user in users]
-            )
-            self._ready += users
+        """A cart for each of so many customers who have none yet.
 
-    async def warm_up(self) -> int:
-        """An order of every goods, so that all are in memory as the limit's are; how many orders."""
-        pairs = [(each, each + 1) for each in range(1, GOODS_COUNT, 2)]
+        Who has filled a cart last orders first, so the first basket is filled last.
+        """
+        for some in batches(range(orders)):
+            await self._fill([self._shape.basket(orders - 1 - number) for number in some])
+
+    async def warm_up(self) -> None:
+        """An order of every goods that is left, so that all are in memory as the limit's are."""
+        left = [each.goods_id for each in self._shape.goods if each.goods_id not in self._shape.gone]
+        pairs = [basket_of(left[place : place + 2]) for place in range(0, len(left), 2)]
         for some in batches(range(len(pairs))):
-            users = [next(self._users) for _ in some]
-            carts = zip(users, [pairs[each] for each in some], strict=True)
-            await self._orders.submit_all(
-                [(ReplaceCart(user, _cart(pair)), self._cause(user)) for user, pair in carts]
-            )
-            self._ready += users
-            await asyncio.gather(*(self._place_one([]) for _ in users))
-        return len(pairs)
+            await self._fill(pairs[some.start : some.stop])
+            await asyncio.gather(*(self._place_one([]) for _ in some))
 
     async def place(self, clients: int, seconds: float) -> tuple[list[float], float]:
         """Milliseconds of each order, and how many seconds all of it took."""
@@ -111,12 +110,21 @@ class Engine:
         await asyncio.gather(*(self._call(begun + seconds, latencies) for _ in range(clients)))
         return latencies, time.perf_counter() - begun
 
+    async def _fill(self, baskets: Sequence[Basket]) -> None:
+        users = [next(self._users) for _ in baskets]
+        filled = list(zip(users, baskets, strict=True))
+        await self._orders.submit_all(
+            [(ReplaceCart(user, basket), self._cause(user)) for user, basket in filled]
+        )
+        self._ready += filled
+
     async def _call(self, until: float, latencies: list[float]) -> None:
         while time.perf_counter() < until:
             await self._place_one(latencies)
 
     async def _place_one(self, latencies: list[float]) -> None:
-        begun, user = time.perf_counter(), self._ready.pop()
+        assert self._ready, "every cart has been ordered before the time was up: --carts"
+        begun, (user, basket) = time.perf_counter(), self._ready.pop()
         placing = await self._checkout.place(
             user_id=user,
             contact_for=lambda _: CONTACT,
@@ -124,40 +132,63 @@ class Engine:
             cause=self._cause(user),
             wait_s=WAIT_S,
         )
-        assert placing.order.placed is not None, placing
         latencies.append((time.perf_counter() - begun) * 1e3)
+        self._note(placing, user, basket)
 
-    def _lines(self) -> tuple[CartLine, ...]:
-        return _cart((1, 2) if self._shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2))
+    def _note(self, placing: Placing, user: int, basket: Basket) -> None:
+        """Who was refused has the cart still, and asks again when all others have."""
+        if placing.order.placed is not None:
+            self.placed[placing.order_id] = basket
+        else:
+            assert (placing.saga.step, placing.saga.reason) == (Step.REFUSED, StockShort.name), placing
+            self.refused.append(placing.order_id)
+            self._ready.appendleft((user, basket))
 
     def _cause(self, user: int = 0) -> Cause:
         return Cause(f"bench-{next(self._commands)}", streams.user(user), "", utc_now())
 
 
-def _cart(goods: Iterable[int]) -> tuple[CartLine, ...]:
-    return tuple(CartLine(each, 1, checked=True) for each in goods)
-
-
-async def engine_round(settings: Settings, asked: EngineAsked) -> Figures:
-    """Raises AssertionError when an order is not placed, or placed or sold twice."""
+async def engine_round(settings: Settings, asked: EngineAsked, shape: Shape) -> Figures:
+    """Raises AssertionError when an order has another outcome than its shape's, or the logs do not agree."""
     dsn = settings.dsn("order")
     assert dsn is not None
-    async with _engine(settings, asked) as engine:
+    async with _engine(settings, asked, shape) as engine:
         await engine.stock_up()
-        warm = await engine.warm_up()
-        await engine.fill_carts(asked.carts or int(CARTS_PER_S * asked.seconds))
-        await asyncio.to_thread(settle, dsn, EVERYBODY if "projector" in asked.roles else WATCHDOG)
-        before, cpu_s = await asyncio.to_thread(Work.until_now, dsn), tree_cpu_s(os.getpid())
-        sys.stderr.write("placing\n")
-        times, took = await engine.place(asked.clients, asked.seconds)
-        cpu_s = tree_cpu_s(os.getpid()) - cpu_s
-        work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
-    _check_books(dsn, len(times) + warm)
-    return _figures(asked, sorted(times), took, cpu_s, work)
+        await engine.warm_up()
+        assert not engine.refused, f"{len(engine.refused)} orders of the warm-up refused"
+        await engine.fill_carts(asked.carts or int(shape.carts_per_s * asked.seconds))
+        await asyncio.to_thread(settle, dsn, EVERYBODY if asked.projects else WATCHDOG)
+        warm = len(engine.placed)
+        measured = await _measured(engine, dsn, asked)
+    own = [*engine.placed.values()][warm:]
+    assert not (own if shape.gone else engine.refused), f"{len(own)} placed, {len(engine.refused)} refused"
+    check_books(dsn, engine.placed, engine.refused, shape.gone)
+    return _figures(asked, measured, sum(map(len, own)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """`seconds`: of placing, and of the projections that were behind after it for `behind_s`."""
+
+    times_ms: Sequence[float]
+    seconds: float
+    behind_s: float
+    cpu_s: float
+    work: Work
+
+
+async def _measured(engine: Engine, dsn: str, asked: EngineAsked) -> _Measured:
+    before, cpu_s = await asyncio.to_thread(Work.until_now, dsn), tree_cpu_s(os.getpid())
+    sys.stderr.write("placing\n")
+    times, took = await engine.place(asked.clients, asked.seconds)
+    behind_s = await asyncio.to_thread(settle, dsn, EVERYBODY) if asked.projects else 0.0
+    cpu_s = tree_cpu_s(os.getpid()) - cpu_s
+    work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
+    return _Measured(sorted(times), took + behind_s, behind_s, cpu_s, work)
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, asked: EngineAsked) -> Any:
+async def _engine(settings: Settings, asked: EngineAsked, shape: Shape) -> AsyncIterator[Engine]:
     async with AsyncExitStack() as stack:
         plant = await open_plant(settings, stack)
         if asked.roles:
@@ -167,11 +198,7 @@ async def _engine(settings: Settings, asked: EngineAsked) -> Any:
         if "inventory" not in asked.roles:
             add_inventory(plant)
         add_orchestrator(plant)
-        engine = Engine(plant, asked.shape)
-        # As every process of these roles begins.
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        engine = Engine(plant, shape)
         tasks = [asyncio.create_task(part) for part in plant.tasks]
         try:
             yield engine
@@ -182,31 +209,33 @@ async def _engine(settings: Settings, asked: EngineAsked) -> Any:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _figures(asked: EngineAsked, times: Sequence[float], seconds: float, cpu_s: float, work: Work) -> Figures:
-    orders = len(times)
+def _begin_as_a_role() -> None:
+    """As every process of the roles that run here begins."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
+def _figures(asked: EngineAsked, measured: _Measured, lines: int) -> Figures:
+    orders, work = len(measured.times_ms), measured.work
     return Figures(
         name="engine",
         shape=asked.shape,
         clients=asked.clients,
         orders=orders,
-        seconds=seconds,
-        orders_per_s=orders / seconds,
-        p50_ms=percentile(times, 50),
-        p99_ms=percentile(times, 99),
-        cpu_ms_per_order=cpu_s * 1e3 / orders,
+        seconds=measured.seconds,
+        orders_per_s=orders / measured.seconds,
+        p50_ms=percentile(measured.times_ms, 50),
+        p99_ms=percentile(measured.times_ms, 99),
+        cpu_ms_per_order=measured.cpu_s * 1e3 / orders,
         postgres_ms_per_order=work.cpu_s * 1e3 / orders,
         load_ms_per_order=0.0,
         commits_per_order=work.commits / orders,
         wal_bytes_per_order=work.wal_bytes / orders,
         errors=0,
+        lines_per_s=lines / measured.seconds,
+        behind_s=measured.behind_s,
     )
-
-
-def _check_books(dsn: str, answered: int) -> None:
-    with psycopg.connect(dsn) as connection:
-        placed, sold, units, different = connection.execute(_BOOKS).fetchone() or (0, 0, 0, 0)
-    assert placed == sold == answered, f"{answered} answered, {placed} placed, {sold} sold"
-    assert units == different == 2 * placed, f"{placed} orders of two goods took {units} units"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -219,8 +248,10 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
     asked = EngineAsked(args.shape, args.clients, args.seconds, args.carts, tuple(args.role))
+    shape = shape_named(asked.shape)
+    _begin_as_a_role()
     with migrated_settings("engine") as settings:
-        figures = uvloop.run(engine_round(settings, asked))
+        figures = uvloop.run(engine_round(settings, asked, shape))
     sys.stdout.write(json.dumps(asdict(figures)) + "\n")
 
 

@@ -21,12 +21,13 @@ WATCHDOG: Final = 'SELECT log, position FROM "order".position'
 EVERYBODY: Final = f"{WATCHDOG} UNION ALL SELECT log, position FROM read.position"
 
 
-def settle(dsn: str, positions: str = EVERYBODY) -> None:
-    """All logs and read models are in one database. Raises TimeoutError."""
-    deadline = time.monotonic() + LIMIT_S
+def settle(dsn: str, positions: str = EVERYBODY) -> float:
+    """Seconds it took. All logs and read models are in one database. Raises TimeoutError."""
+    begun = time.monotonic()
+    deadline = begun + LIMIT_S
     with psycopg.connect(dsn, autocommit=True) as connection:
         while time.monotonic() < deadline:
             if connection.execute(_BEHIND.format(positions=positions).encode()).fetchone() == (0,):
-                return
+                return time.monotonic() - begun
             time.sleep(LOOK_EVERY_S)
     raise TimeoutError(f"projections are still behind after {LIMIT_S:.0f} s")

@@ -1,6 +1,6 @@
 """Goods on the shelf of a shop that is measured, through its ledgers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from adapters.ids import utc_now
@@ -16,11 +16,28 @@ PLENTY: Final = 100_000_000
 AT_ONCE: Final = 1_000
 
 
-async def stock_up(shelf: Ledger, stocks: Ledger) -> None:
-    """Goods 1 to GOODS_COUNT, plenty of each. `shelf`: of the goods log, `stocks`: of the inventory log."""
-    for some in batches(range(1, GOODS_COUNT + 1)):
-        await all_done(shelf, [CreateGoods(each, f"goods {each}", 1_000) for each in some])
-        await all_done(stocks, [SetInvMany(tuple(SetInv(each, PLENTY, goods_exist=True) for each in some))])
+def plain_goods() -> list[CreateGoods]:
+    """Goods 1 to GOODS_COUNT."""
+    return [CreateGoods(each, f"goods {each}", 1_000) for each in range(1, GOODS_COUNT + 1)]
+
+
+async def stock_up(
+    shelf: Ledger, stocks: Ledger, goods: Sequence[CreateGoods] = (), *, gone: Collection[int] = ()
+) -> None:
+    """Plenty of each, nothing of those that are gone; the plain goods where none are given.
+
+    `shelf`: of the goods log, `stocks`: of the inventory log.
+    """
+    goods = goods or plain_goods()
+    for places in batches(range(len(goods))):
+        some = goods[places.start : places.stop]
+        await all_done(shelf, some)
+        items = [SetInv(each.goods_id, _units(each.goods_id, gone), goods_exist=True) for each in some]
+        await all_done(stocks, [SetInvMany(tuple(items))])
+
+
+def _units(goods_id: int, gone: Collection[int]) -> int:
+    return 0 if goods_id in gone else PLENTY
 
 
 async def all_done(ledger: Ledger, commands: Sequence[Any]) -> None:

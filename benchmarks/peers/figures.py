@@ -21,12 +21,13 @@ SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one round. `orders`: placed in `seconds`; those of the warm-up are not among them.
+    """Of one round. `orders`: placed in `seconds`, or refused where all is sold out; without the warm-up's.
 
     `cpu_ms_per_order`: of the peer and of PostgreSQL together, `postgres_ms_per_order`: of PostgreSQL alone;
     `load_ms_per_order`: of the process that made the load, 0 where the peer's own did.
     `errors`: asked for and not placed, though nothing was sold out. `oversold`: goods with less than nothing
-    left, which is an AssertionError.
+    left, which is an AssertionError. `lines_per_s`: 0 where nobody has counted them.
+    `behind_s`: that projections were behind at the end; `seconds` has them in it.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Figures:
     wal_bytes_per_order: float
     errors: int
     oversold: int = 0
+    lines_per_s: float = 0.0
+    behind_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,18 @@ goods service go into the command as evidence.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, get_args
+from typing import Final, NamedTuple
 
 from domain import streams
 from domain.cart import Cart
 from domain.key import UNUSED, Key, Keyed, KeyUse, NoteUndecided
-from domain.order import NONE, Contact, Order, OrderPlaced
-from domain.order import evolve as evolve_order
-from domain.recorded import Cause, Recorded
+from domain.order import NONE, Contact, Order
+from domain.recorded import Cause
 from domain.refusals import CartChanged, IdTaken
-from domain.saga import NEW, Offer, Saga, SagaEvent, StartOrder, Step
-from domain.saga import evolve as evolve_saga
+from domain.saga import NEW, Offer, Saga, StartOrder, Step
 from orchestrator.ledger import Done, Ledger
 from orchestrator.offers import Offers
 from orchestrator.outcomes import Outcomes, Waiter
@@ -29,14 +27,13 @@ MAX_TRIES: Final = 5
 NOTED: Final = ".undecided"
 """Ends the id of the command that notes a 202: another one than the order's, in the same key's stream."""
 
-SAGA_EVENTS: Final = frozenset(get_args(SagaEvent))
+UNDECIDED: Final = frozenset({Step.NEW, Step.SELLING})
 
 LOOK_INTO_LOG_EVERY_S: Final = 1.0
 """The fallback of a wait that nobody ends: the news was lost, or another process died with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placing:
+class Placing(NamedTuple):
     """An order as far as it is decided. `order` is empty until it is placed; `position` is its start's.
 
     `undecided`: whether that is what its customer is told. With a key it stays the answer.
@@ -86,13 +83,18 @@ class Checkout:
             order_id = self._terms.new_order_id()
             waiter = self._outcomes.wait_for(order_id)
             try:
-                offers = await self._offers(user_id, fresh=attempt > 0)
+                offers = self._offers_known(user_id) if attempt == 0 else None
+                if offers is None:
+                    offers = await self._offers(user_id, fresh=attempt > 0)
                 command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times())
-                done = await self._start(command, use, cause)
+                own = Cause(cause.command_id, cause.caller, order_id, cause.at)
+                done = await self._orders.submit(command if use is None else Keyed(command, use), own)
                 if use is not None and not done.written:
                     return await self._replayed(done, use, cause, wait_s)
-                placing = await self._await_outcome(order_id, done, waiter, wait_s)
-                return await self._answered(placing, use, cause)
+                saga: Saga = done.states[streams.saga(order_id)]
+                placing = Placing(order_id, saga, NONE, False, done.position)
+                placing = await self._wait(placing, waiter, wait_s)
+                return placing if use is None else await self._answered(placing, use, cause)
             except (CartChanged, IdTaken):
                 continue
             finally:
@@ -115,10 +117,6 @@ class Checkout:
         now = self._terms.clock()
         return now, now + timedelta(seconds=self._terms.sell_deadline_s)
 
-    async def _start(self, command: StartOrder, use: KeyUse | None, cause: Cause) -> Done:
-        own = cause._replace(correlation=command.order_id)
-        return await self._orders.submit(command if use is None else Keyed(command, use), own)
-
     async def _offers(self, user_id: int, *, fresh: bool) -> tuple[Offer, ...]:
         """What the goods service asks for everything that is checked.
 
@@ -130,30 +128,30 @@ class Checkout:
             cart = (await self._orders.read(name))[name]
         return await self._goods.of([line.goods_id for line in cart.checked()])
 
+    def _offers_known(self, user_id: int) -> tuple[Offer, ...] | None:
+        """The same where nothing must be asked for; None otherwise."""
+        cart: Cart | None = self._orders.peek(streams.cart(user_id))
+        return None if cart is None else self._goods.known([line.goods_id for line in cart.checked()])
+
     async def _replayed(self, done: Done, use: KeyUse, cause: Cause, wait_s: float) -> Placing:
         key: Key = done.states[use.stream]
         placing = await self.outcome(key.about, 0.0 if key.undecided else wait_s)
         assert placing is not None, f"key {key} names an order that was never started"
         return (
-            replace(placing, undecided=True) if key.undecided else await self._answered(placing, use, cause)
+            placing._replace(undecided=True) if key.undecided else await self._answered(placing, use, cause)
         )
 
-    async def _answered(self, placing: Placing, use: KeyUse | None, cause: Cause) -> Placing:
-        """What the customer is told. With a key, "undecided" is recorded before it is said."""
+    async def _answered(self, placing: Placing, use: KeyUse, cause: Cause) -> Placing:
+        """What the customer of a key is told: "undecided" is recorded before it is said."""
         undecided = placing.saga.step is Step.SELLING
-        if use is not None and undecided:
+        if undecided:
             noted_by = f"{cause.command_id}{NOTED}"
-            own = cause._replace(command_id=noted_by, correlation=placing.order_id)
+            own = Cause(noted_by, cause.caller, placing.order_id, cause.at)
             await self._orders.submit(NoteUndecided(use.stream), own)
-        elif use is not None:
+        else:
             key: Key = self._orders.peek(use.stream) or UNUSED
             undecided = key.undecided
-        return replace(placing, undecided=True) if undecided else placing
-
-    async def _await_outcome(self, order_id: str, done: Done, waiter: Waiter, wait_s: float) -> Placing:
-        saga: Saga = done.states[streams.saga(order_id)]
-        started = Placing(order_id, saga, NONE, replayed=False, position=done.position)
-        return await self._wait(started, waiter, wait_s)
+        return placing._replace(undecided=True) if undecided else placing
 
     async def _wait(self, placing: Placing, waiter: Waiter, wait_s: float) -> Placing:
         """Ends with the outcome, or with the order undecided when the time is up."""
@@ -162,11 +160,13 @@ class Checkout:
         try:
             while placing.saga.step is Step.SELLING:
                 left_s = ends_at - clock()
-                events = await _told(waiter, max(0.0, min(left_s, LOOK_INTO_LOG_EVERY_S)))
-                if events:
-                    return _after(placing, events)
+                self._outcomes.end_within(waiter, max(0.0, min(left_s, LOOK_INTO_LOG_EVERY_S)))
+                position = await waiter
+                decided = None if position is None else self._decided(placing, position)
+                if decided is not None:
+                    return decided
                 seen = await self._look(placing.order_id, replayed=placing.replayed)
-                placing = replace(seen, position=placing.position)
+                placing = seen._replace(position=position or placing.position)
                 if left_s <= LOOK_INTO_LOG_EVERY_S:
                     break
                 self._outcomes.drop(placing.order_id, waiter)
@@ -175,35 +175,15 @@ class Checkout:
             self._outcomes.drop(placing.order_id, waiter)
         return placing
 
+    def _decided(self, placing: Placing, position: int) -> Placing | None:
+        """As this process has just recorded it; None when it does not remember enough."""
+        saga: Saga | None = self._orders.peek(streams.saga(placing.order_id))
+        order: Order = self._orders.peek(streams.order(placing.order_id)) or NONE
+        if saga is None or saga.step in UNDECIDED or (saga.pay_before is not None and order.placed is None):
+            return None
+        return Placing(placing.order_id, saga, order, placing.replayed, position)
+
     async def _look(self, order_id: str, *, replayed: bool) -> Placing:
         saga_name, order_name = streams.saga(order_id), streams.order(order_id)
         states = await self._orders.read(saga_name, order_name)
         return Placing(order_id, states[saga_name], states[order_name], replayed, None)
-
-
-async def _told(waiter: Waiter, within_s: float) -> tuple[Recorded, ...]:
-    """What decided the order; nothing when nobody has told how, or the time is up.
-
-    By a timer that ends the wait: `asyncio.wait` takes four times as long.
-    """
-    alarm = asyncio.get_running_loop().call_later(within_s, _ring, waiter)
-    try:
-        return await waiter
-    finally:
-        alarm.cancel()
-
-
-def _ring(waiter: Waiter) -> None:
-    if not waiter.done():
-        waiter.set_result(())
-
-
-def _after(placing: Placing, events: Sequence[Recorded]) -> Placing:
-    """The order after the events that decided it, without asking the log."""
-    saga, order = placing.saga, placing.order
-    for recorded in events:
-        if isinstance(recorded.event, OrderPlaced):
-            order = evolve_order(order, recorded.event)
-        elif type(recorded.event) in SAGA_EVENTS:
-            saga = evolve_saga(saga, recorded.event)
-    return Placing(placing.order_id, saga, order, placing.replayed, events[-1].position)

@@ -14,14 +14,23 @@ DECISIVE: Final[frozenset[type[Any]]] = frozenset(
 )
 """Events that end the wait of whoever placed the order. They stand in streams of sagas only."""
 
-Waiter = asyncio.Future[tuple[Recorded, ...]]
+TICK_S: Final = 0.02
+"""How late a wait that nobody ends may end."""
+
+Waiter = asyncio.Future[int | None]
+"""The position of the last event that its order got in the deciding commit; None: nobody has told."""
 
 
 class Outcomes:
-    """Futures by order id. Woken with the deciding events, or with none when another process decided."""
+    """Futures by order id. Woken when this process decided the order, with None when another one did.
+
+    One timer for all who wait: to start and stop one for each costs more than the two wake-ups of its wait.
+    """
 
     def __init__(self) -> None:
         self._waiters: dict[str, list[Waiter]] = {}
+        self._until: dict[int, list[Waiter]] = {}
+        self._clock: asyncio.TimerHandle | None = None
 
     def wait_for(self, order_id: str) -> Waiter:
         """Register before the order starts, so that its end cannot be missed."""
@@ -29,27 +38,50 @@ class Outcomes:
         self._waiters.setdefault(order_id, []).append(waiter)
         return waiter
 
+    def end_within(self, waiter: Waiter, seconds: float) -> None:
+        """Wakes it with None then, unless it has been woken."""
+        loop = asyncio.get_running_loop()
+        self._until.setdefault(int((loop.time() + seconds) / TICK_S) + 1, []).append(waiter)
+        if self._clock is None:
+            self._clock = loop.call_later(TICK_S, self._tick, loop)
+
     def drop(self, order_id: str, waiter: Waiter) -> None:
-        waiters = self._waiters.get(order_id, [])
+        waiters = self._waiters.get(order_id)
+        if waiters is None:
+            return
         if waiter in waiters:
             waiters.remove(waiter)
         if not waiters:
-            self._waiters.pop(order_id, None)
+            del self._waiters[order_id]
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
-        """Listener of the order ledger. A waiter gets all events of its order in the deciding commit."""
-        awaited = [order_id for order_id in decided_orders(events) if order_id in self._waiters]
-        by_order: dict[str, list[Recorded]] = {order_id: [] for order_id in awaited}
-        for recorded in events if awaited else ():
-            if recorded.cause.correlation in by_order:
-                by_order[recorded.cause.correlation].append(recorded)
-        for order_id, its_own in by_order.items():
-            self.wake(order_id, tuple(its_own))
+        """Listener of the order ledger."""
+        for place, recorded in enumerate(events):
+            if type(recorded.event) in DECISIVE:
+                order_id = key_of(recorded.originator_id)
+                if order_id in self._waiters:
+                    self.wake(order_id, _last_of_command(events, place))
 
-    def wake(self, order_id: str, events: tuple[Recorded, ...] = ()) -> None:
+    def wake(self, order_id: str, position: int | None = None) -> None:
         for waiter in self._waiters.pop(order_id, ()):
             if not waiter.done():
-                waiter.set_result(events)
+                waiter.set_result(position)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = int(loop.time() / TICK_S)
+        for tick in [tick for tick in self._until if tick <= now]:
+            for waiter in self._until.pop(tick):
+                if not waiter.done():
+                    waiter.set_result(None)
+        self._clock = loop.call_later(TICK_S, self._tick, loop) if self._until else None
+
+
+def _last_of_command(events: Sequence[Recorded], place: int) -> int:
+    """What one command recorded stands together."""
+    cause = events[place].cause
+    while place + 1 < len(events) and events[place + 1].cause is cause:
+        place += 1
+    return events[place].position
 
 
 def decided_orders(events: Sequence[Recorded]) -> list[str]:

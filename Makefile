@@ -55,6 +55,10 @@ bench-audit: install ## how long an audit takes and how much memory, at EVENTS="
 bench-compare: install ## the engine and HTTP beside the SQL limit and peers, in turn, ROUNDS=5; about an hour
 	@$(BIN)/python -m benchmarks.compare --rounds $(or $(ROUNDS),5) $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: install ## a small shop and a large one in turn, ROUNDS=5: 10 million events, 100,000 goods, a long stream
+	@$(BIN)/python -m benchmarks.scale --rounds $(or $(ROUNDS),5) $(ARGS)
+
 simulate: install ## N=10000 histories of a simulated shop under fire; SEED=n tells one step by step
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--histories $(or $(N),10000)) $(ARGS)
 

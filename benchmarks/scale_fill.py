@@ -1,8 +1,8 @@
 """Logs of a size, written by SQL before anything is measured: ten million events in a few minutes.
 
 They hold what the shop itself would have written: names, envelopes and versions as the codec stores them,
-orders of two goods that were sold and paid, customers who come back, and goods that take turns. The audit finds
-nothing wrong in them. Personal data are texts as long as sealed ones, and nobody is in the log of users.
+orders of two goods that were sold and paid, customers who come back, and goods that take turns. The audit
+finds nothing wrong in them. Personal data are texts as long as sealed ones, and the log of users is empty.
 """
 
 from collections.abc import Mapping

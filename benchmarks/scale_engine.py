@@ -1,0 +1,160 @@
+"""The engine on a small shop and on a large one in turn, by the same process: what the size alone costs.
+
+Each round begins with new ledgers, as after a restart, and with orders of every goods, so that all are in
+memory. The small shop is a fresh copy in every round, because a round writes more than it held.
+"""
+
+import asyncio
+import gc
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import conninfo
+from psycopg.sql import SQL, Identifier
+
+from adapters.settings import Settings
+from adapters.wiring import add_inventory, add_orchestrator, open_plant
+from benchmarks.engine import Engine
+from benchmarks.engine_shapes import HOT, Basket, Shape, basket_of
+from benchmarks.limit_server import Work
+from benchmarks.scale_fill import heads
+from benchmarks.settled import WATCHDOG, settle
+from domain.limits import MAX_LINES
+
+CARTS_PER_S: Final = 4_000
+"""Filled beforehand for each second of placing: more than can be ordered."""
+
+WARM_UP_S: Final = 0.05
+"""Each customer of the warm-up places one order, however long it takes."""
+
+_PLACED: Final = """
+SELECT count(*) FROM "order".events WHERE topic = 'OrderPlaced' AND notification_id > %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`spread`: over all goods; else every order is of the same two."""
+
+    goods: int
+    spread: bool
+    clients: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Processor time in milliseconds an order: of Python with all its threads, and of PostgreSQL."""
+
+    orders: int
+    orders_per_s: float
+    python_ms: float
+    postgres_ms: float
+    wal_bytes: float
+
+    @property
+    def cpu_ms(self) -> float:
+        return self.python_ms + self.postgres_ms
+
+
+async def engine_round(settings: Settings, asked: Asked) -> Round:
+    """Raises AssertionError when an order is not placed, or the log has others than were answered."""
+    dsn = settings.dsn("order")
+    assert dsn is not None
+    head = (await asyncio.to_thread(heads, dsn))["order"]
+    baskets = Baskets(asked)
+    async with _engine(settings, baskets.shape()) as engine:
+        await engine.fill_carts(len(baskets.wide))
+        await engine.place(len(baskets.wide), WARM_UP_S)
+        await engine.fill_carts(int(CARTS_PER_S * asked.seconds))
+        await asyncio.to_thread(settle, dsn, WATCHDOG)
+        gc.collect()
+        measured = await _measured(engine, dsn, asked)
+        answered = len(engine.placed)
+        assert not engine.refused, f"{len(engine.refused)} orders were refused"
+    with psycopg.connect(dsn) as connection:
+        (placed,) = connection.execute(_PLACED, (head,)).fetchone() or (0,)
+    assert placed == answered, f"{answered} orders answered, {placed} placed"
+    return measured
+
+
+class Baskets:
+    """What is ordered: first every goods once, as many in an order as it takes; then two at random."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._all = range(1, asked.goods + 1) if asked.spread else HOT
+        pieces = range(0, len(self._all), MAX_LINES)
+        self.wide = [basket_of(self._all[first : first + MAX_LINES]) for first in pieces]
+        self._left = deque(self.wide)
+
+    def shape(self) -> Shape:
+        return Shape(goods=(), basket=self._next)
+
+    def _next(self, _number: int) -> Basket:
+        return self._left.popleft() if self._left else basket_of(random.sample(self._all, 2))
+
+
+@contextmanager
+def fresh_copy(settings: Settings) -> Iterator[Settings]:
+    """The same shop in a database of its own, which is gone afterwards. Nobody else may use the first one."""
+    dsn = settings.dsn("order")
+    assert dsn is not None
+    name = conninfo.conninfo_to_dict(dsn)["dbname"]
+    server = conninfo.make_conninfo(dsn, dbname="postgres")
+    copy = Identifier(f"{name}_copy")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, Identifier(str(name))))
+        try:
+            address = conninfo.make_conninfo(dsn, dbname=f"{name}_copy")
+            yield settings.model_copy(update={"shared_dsn": address})
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
+
+
+async def _measured(engine: Engine, dsn: str, asked: Asked) -> Round:
+    before, python_s = await asyncio.to_thread(Work.until_now, dsn), time.process_time()
+    times, seconds = await engine.place(asked.clients, asked.seconds)
+    python_s = time.process_time() - python_s
+    work = (await asyncio.to_thread(Work.until_now, dsn)).since(before)
+    orders = len(times)
+    return Round(
+        orders=orders,
+        orders_per_s=orders / seconds,
+        python_ms=python_s * 1e3 / orders,
+        postgres_ms=work.cpu_s * 1e3 / orders,
+        wal_bytes=work.wal_bytes / orders,
+    )
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, shape: Shape) -> AsyncIterator[Engine]:
+    async with AsyncExitStack() as stack:
+        plant = await open_plant(settings, stack)
+        add_inventory(plant)
+        add_orchestrator(plant)
+        engine = Engine(plant, shape)
+        tasks = [asyncio.create_task(part) for part in plant.tasks]
+        try:
+            yield engine
+        finally:
+            plant.stopping.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+Figure = Callable[[Round], float]
+
+FIGURES: Final[dict[str, Figure]] = {
+    "orders/s": lambda one: one.orders_per_s,
+    "CPU ms an order": lambda one: one.cpu_ms,
+    "of it Python": lambda one: one.python_ms,
+    "of it PostgreSQL": lambda one: one.postgres_ms,
+    "WAL bytes an order": lambda one: one.wal_bytes,
+}

@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from rich.table import Table
 from adapters.roles import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from adapters.settings import Settings
 from benchmarks.scale_engine import FIGURES, Asked, Figure, Round, engine_round, fresh_copy
-from benchmarks.scale_fill import Size, fill, log_bytes, size_of
+from benchmarks.scale_fill import Size, address, fill, heads, kept_shop, log_bytes, size_of
 from benchmarks.server import migrated_settings
 
 WIDTH: Final = 140
@@ -84,12 +85,16 @@ class Rounds:
     clients: int
 
 
-def compared(comparison: Comparison, rounds: Rounds, out: Console) -> Result:
-    """Raises AssertionError when an order is not placed; EmbeddedServerError, psycopg.Error."""
+def compared(comparison: Comparison, rounds: Rounds, out: Console, folder: Path | None = None) -> Result:
+    """`folder`: of a large shop that `benchmarks.scale_start` has filled, which stays.
+
+    Raises AssertionError when an order is not placed; EmbeddedServerError, psycopg.Error."""
     small: list[Round] = []
     large: list[Round] = []
     with ExitStack() as stack:
-        shop, giant = (stack.enter_context(migrated_settings("scale")) for _ in range(2))
+        shop = stack.enter_context(migrated_settings("scale"))
+        kept = kept_shop(folder / "data") if folder else migrated_settings("scale")
+        giant = stack.enter_context(kept)
         _fill(shop, comparison.small, out)
         _fill(giant, comparison.large, out)
         for number in range(1, rounds.count + 1):
@@ -112,8 +117,9 @@ def _round(settings: Settings, size: Size, comparison: Comparison, rounds: Round
 
 
 def _fill(settings: Settings, size: Size, out: Console) -> None:
-    dsn = settings.dsn("order")
-    assert dsn is not None
+    dsn = address(settings)
+    if sum(heads(dsn).values()):
+        return
     begun = time.monotonic()
     fill(dsn, size)
     took, gigabytes = time.monotonic() - begun, log_bytes(dsn) / 1e9
@@ -149,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     out = Console(width=WIDTH, highlight=False)
     rounds = Rounds(args.rounds, args.seconds, args.clients)
     wanted = [one for one in comparisons(args.scale) if not args.only or one.name in args.only]
-    results = [compared(one, rounds, out) for one in wanted]
+    results = [compared(one, rounds, out, args.folder) for one in wanted]
     show(results, out)
     sys.stdout.write(json.dumps(as_json(results)) + "\n")
     return 0
@@ -162,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="of each shop")
     parser.add_argument("--seconds", type=float, default=5.0, help="of placing in a round")
     parser.add_argument("--clients", type=int, default=1_000)
+    parser.add_argument("--folder", type=Path, help="one that scale_start has filled, as the large shop")
     parser.add_argument("--scale", type=float, default=1.0, help="of the large shops' sizes, to try it out")
     return parser
 

@@ -23,7 +23,7 @@ from adapters.wiring import add_inventory, add_orchestrator, open_plant
 from benchmarks.engine import Engine
 from benchmarks.engine_shapes import HOT, Basket, Shape, basket_of
 from benchmarks.limit_server import Work
-from benchmarks.scale_fill import heads
+from benchmarks.scale_fill import address, heads
 from benchmarks.settled import WATCHDOG, settle
 from domain.limits import MAX_LINES
 
@@ -65,8 +65,7 @@ class Round:
 
 async def engine_round(settings: Settings, asked: Asked) -> Round:
     """Raises AssertionError when an order is not placed, or the log has others than were answered."""
-    dsn = settings.dsn("order")
-    assert dsn is not None
+    dsn = address(settings)
     head = (await asyncio.to_thread(heads, dsn))["order"]
     baskets = Baskets(asked)
     async with _engine(settings, baskets.shape()) as engine:
@@ -103,16 +102,15 @@ class Baskets:
 @contextmanager
 def fresh_copy(settings: Settings) -> Iterator[Settings]:
     """The same shop in a database of its own, which is gone afterwards. Nobody else may use the first one."""
-    dsn = settings.dsn("order")
-    assert dsn is not None
+    dsn = address(settings)
     name = conninfo.conninfo_to_dict(dsn)["dbname"]
     server = conninfo.make_conninfo(dsn, dbname="postgres")
     copy = Identifier(f"{name}_copy")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, Identifier(str(name))))
         try:
-            address = conninfo.make_conninfo(dsn, dbname=f"{name}_copy")
-            yield settings.model_copy(update={"shared_dsn": address})
+            there = conninfo.make_conninfo(dsn, dbname=f"{name}_copy")
+            yield settings.model_copy(update={"shared_dsn": there})
         finally:
             connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
 

@@ -5,7 +5,9 @@ orders of two goods that were sold and paid, customers who come back, and goods 
 finds nothing wrong in them. Personal data are texts as long as sealed ones, and the log of users is empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +16,15 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
+from adapters.embedded_servers import EmbeddedServers
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
-from adapters.postgres_migrate import LOGS
+from adapters.postgres_migrate import LOGS, migrate
+from adapters.settings import Settings, load_settings, only_embedded
 from benchmarks.stocked import PLENTY
 
 SQL_FOLDER: Final = Path(__file__).parent / "sql"
-PIECES: Final = ("goods", "stock", "order", "sale", "saga")
-"""Of SQL, in this order: `sql/scale_<piece>.sql`."""
+PIECES: Final = {"goods": ("goods",), "inventory": ("stock", "sale"), "order": ("order", "saga")}
+"""Of SQL, by log: `sql/scale_<piece>.sql`, one after the other."""
 
 START: Final = datetime(2026, 1, 5, 8, 0)
 FIRST_ID: Final = 266_000_000_000_000_000
@@ -60,19 +64,31 @@ def fill(dsn: str, size: Size) -> None:
 
     Raises psycopg.Error.
     """
+    with ThreadPoolExecutor(len(PIECES)) as pool:
+        list(pool.map(lambda log: _fill_log(dsn, log, size), PIECES))
     with psycopg.connect(dsn, autocommit=True) as connection:
-        # Nobody needs these rows after a crash.
-        connection.execute("SET synchronous_commit = off")
-        for piece in PIECES:
-            text = (SQL_FOLDER / f"scale_{piece}.sql").read_text(encoding="utf-8")
-            connection.execute(text.encode(), _parameters(size))
         for log, last in (("goods", size.goods), ("user", size.users)):
             connection.execute("SELECT setval(%s::regclass, %s)", (f'"{log}".ids', last))
         _follow(connection, DUE_SCHEMA, "order")
         connection.execute(SQL("VACUUM (ANALYZE) {}.order_saga").format(Identifier(DUE_SCHEMA)))
-        for log in LOGS:
-            connection.execute(SQL("VACUUM (ANALYZE) {}.events").format(Identifier(log)))
         connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def kept_shop(data: Path) -> Iterator[Settings]:
+    """Of a shop with servers and a folder of its own, which stays, and all schemas. Raises EmbeddedServerError."""
+    with EmbeddedServers(data) as servers:
+        addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
+        settings = only_embedded(load_settings(), data).model_copy(update=addresses)
+        migrate(settings)
+        yield settings
+
+
+def address(settings: Settings) -> str:
+    """Of the one database that holds all logs and read models."""
+    dsn = settings.dsn("order")
+    assert dsn is not None
+    return dsn
 
 
 def heads(dsn: str) -> dict[str, int]:
@@ -96,6 +112,16 @@ def _head(connection: psycopg.Connection, log: str) -> int:
     row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _fill_log(dsn: str, log: str, size: Size) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        # Nobody needs these rows after a crash.
+        connection.execute("SET synchronous_commit = off")
+        for piece in PIECES[log]:
+            text = (SQL_FOLDER / f"scale_{piece}.sql").read_text(encoding="utf-8")
+            connection.execute(text.encode(), _parameters(size))
+        connection.execute(SQL("VACUUM (ANALYZE) {}.events").format(Identifier(log)))
 
 
 def _follow(connection: psycopg.Connection, schema: str, log: str) -> None:

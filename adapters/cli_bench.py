@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from adapters import cli_bench_orders
 from adapters.api_client import Login
 from adapters.bench_http import BenchPlan, Figures, bench, median_of
 from adapters.bench_logins import (
@@ -27,6 +28,9 @@ from adapters.settings import load_settings
 from adapters.site import Site, fresh_site
 
 app = typer.Typer(help="Measurements on a fresh shop of this machine.", no_args_is_help=True)
+
+
+app.add_typer(cli_bench_orders.app)
 
 
 def register(parent: typer.Typer) -> None:

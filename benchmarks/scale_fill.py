@@ -5,7 +5,7 @@ orders of two goods that were sold and paid, customers who come back, and goods 
 finds nothing wrong in them. Personal data are texts as long as sealed ones, and the log of users is empty.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from psycopg.sql import SQL, Identifier, Literal
 from adapters.embedded_servers import EmbeddedServers
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_migrate import LOGS, migrate
-from adapters.settings import Settings, load_settings, only_embedded
+from adapters.read_rebuild import Teller, rebuild
+from adapters.read_sets import LIVE
+from adapters.settings import SERVICES, Settings, load_settings, only_embedded
 from benchmarks.stocked import PLENTY
 
 SQL_FOLDER: Final = Path(__file__).parent / "sql"
@@ -69,14 +71,14 @@ def fill(dsn: str, size: Size) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         for log, last in (("goods", size.goods), ("user", size.users)):
             connection.execute("SELECT setval(%s::regclass, %s)", (f'"{log}".ids', last))
-        _follow(connection, DUE_SCHEMA, "order")
+        _follow(connection, DUE_SCHEMA, ("order",))
         connection.execute(SQL("VACUUM (ANALYZE) {}.order_saga").format(Identifier(DUE_SCHEMA)))
         connection.execute("CHECKPOINT")
 
 
 @contextmanager
 def kept_shop(data: Path) -> Iterator[Settings]:
-    """Of a shop with servers and a folder of its own, which stays, and all schemas. Raises EmbeddedServerError."""
+    """Of a shop with servers and a folder of its own, which stays. Raises EmbeddedServerError."""
     with EmbeddedServers(data) as servers:
         addresses = {"shared_dsn": servers.dsn, "nats_url": servers.nats_url}
         settings = only_embedded(load_settings(), data).model_copy(update=addresses)
@@ -95,6 +97,14 @@ def heads(dsn: str) -> dict[str, int]:
     """The last position of each log."""
     with psycopg.connect(dsn) as connection:
         return {log: _head(connection, log) for log in LOGS}
+
+
+def make_read_models(dsn: str) -> None:
+    """As if their projections had followed. Raises CannotRebuild."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        # A rebuild goes as far as those that it replaces have come.
+        _follow(connection, LIVE, LOGS)
+    rebuild({str(service): dsn for service in SERVICES}, Teller(), accept=True)
 
 
 def log_bytes(dsn: str) -> int:
@@ -124,11 +134,12 @@ def _fill_log(dsn: str, log: str, size: Size) -> None:
         connection.execute(SQL("VACUUM (ANALYZE) {}.events").format(Identifier(log)))
 
 
-def _follow(connection: psycopg.Connection, schema: str, log: str) -> None:
-    """The projections of that log in that schema have read all of it."""
+def _follow(connection: psycopg.Connection, schema: str, logs: Sequence[str]) -> None:
+    """The projections of those logs in that schema have read all of them."""
     update = SQL("UPDATE {}.position SET position = {} WHERE log = {}")
-    head = Literal(_head(connection, log))
-    connection.execute(update.format(Identifier(schema), head, Literal(log)))
+    for log in logs:
+        head = Literal(_head(connection, log))
+        connection.execute(update.format(Identifier(schema), head, Literal(log)))
 
 
 def _parameters(size: Size) -> Mapping[str, Any]:

@@ -30,11 +30,10 @@ from rich.console import Console
 from adapters.ids import new_command_id, utc_now
 from adapters.listening import bound_socket
 from adapters.postgres_migrate import LOGS
-from adapters.read_rebuild import Teller, rebuild
 from adapters.seal_key import seal_keys
 from adapters.sealer import LogSealer
-from adapters.settings import SERVICES, Settings, child_environment, load_settings, only_embedded
-from benchmarks.scale_fill import Size, address, fill, heads, kept_shop, log_bytes, size_of
+from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from benchmarks.scale_fill import Size, address, fill, heads, kept_shop, log_bytes, make_read_models, size_of
 
 WIDTH: Final = 140
 LOOK_EVERY_S: Final = 0.01
@@ -171,8 +170,7 @@ def prepare(data: Path, size: Size, *, behind: bool, out: Console) -> None:
             _timed("filled", lambda: fill(dsn, size), size, out)
         out.print(f"The logs take {log_bytes(dsn) / 1e9:.1f} GB.")
         if not behind:
-            dsns = {str(service): dsn for service in SERVICES}
-            _timed("made into read models", lambda: rebuild(dsns, Teller(), accept=True), size, out)
+            _timed("made into read models", lambda: make_read_models(dsn), size, out)
             _timed("sealed", lambda: seal_all(settings, dsn), size, out)
 
 

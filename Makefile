@@ -9,7 +9,7 @@ CHECKED := domain orchestrator projections adapters tests $(if $(wildcard benchm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench bench-rebuild bench-live bench-pages bench-tailing bench-seals bench-audit bench-compare simulate fuzz chaos \
+.PHONY: help install demo test bench bench-engine bench-rebuild bench-live bench-pages bench-tailing bench-seals bench-audit bench-compare simulate fuzz chaos \
 	kill-projectors lint format lock clean
 
 help: ## what can be made
@@ -34,6 +34,9 @@ endif
 bench: install ## orders a second over HTTP on a fresh shop; not part of the tests
 	@$(BIN)/tillroll bench http $(ARGS)
 
+bench-engine: install ## the saga without HTTP; SHAPE=spread, hot, retail or sold-out
+	@$(BIN)/tillroll bench engine --shape $(or $(SHAPE),spread) --clients 1000 --role inventory $(ARGS)
+
 bench-rebuild: install ## rebuilding all read models of EVENTS=1000000, beside what reading and copying them costs
 	@$(BIN)/python -m benchmarks.rebuild --events $(or $(EVENTS),1000000) $(ARGS)
 
@@ -52,8 +55,8 @@ bench-seals: install ## how fast EVENTS=500000 are verified, and what sealing co
 bench-audit: install ## how long an audit takes and how much memory, at EVENTS="250000 500000 1000000"
 	@$(BIN)/python -m benchmarks.audit $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
-bench-compare: install ## the engine and HTTP beside the SQL limit and peers, in turn, ROUNDS=5; about an hour
-	@$(BIN)/python -m benchmarks.compare --rounds $(or $(ROUNDS),5) $(ARGS)
+bench-compare: install ## engine and HTTP beside the SQL limit and peers, in turn, with the goals, ROUNDS=5; about an hour
+	@$(BIN)/tillroll bench compare --rounds $(or $(ROUNDS),5) $(ARGS)
 
 .PHONY: bench-scale
 bench-scale: install ## a small shop and a large one in turn, ROUNDS=5: 10 million events, 100,000 goods, a long stream

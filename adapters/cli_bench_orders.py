@@ -13,8 +13,6 @@ from rich.table import Table
 
 from adapters.bench_checkout import BenchmarkFailed, NoBenchmarks, Options, figures_of, run_here
 
-app = typer.Typer()
-
 
 class Shape(StrEnum):
     SPREAD = "spread"
@@ -63,7 +61,11 @@ FIGURES: Final[Mapping[str, tuple[str, str]]] = {
 """What people are shown, and how; what is 0 or not there is left out."""
 
 
-@app.command()
+def register(app: typer.Typer) -> None:
+    for command in (engine, limit, orders, compare):
+        app.command()(command)
+
+
 def engine(
     shape: Annotated[EngineShape, typer.Option(help="What is ordered.")] = EngineShape.SPREAD,
     clients: Clients = CLIENTS,
@@ -77,7 +79,6 @@ def engine(
     _tell("engine", options, as_json=as_json)
 
 
-@app.command()
 def limit(
     shape: Annotated[Shape, typer.Option(help="What is ordered.")] = Shape.SPREAD,
     clients: Clients = CLIENTS,
@@ -90,7 +91,6 @@ def limit(
     _tell("limit", options, as_json=as_json)
 
 
-@app.command()
 def orders(
     shape: Annotated[Shape, typer.Option(help="What is ordered.")] = Shape.SPREAD,
     clients: Clients = CLIENTS,
@@ -105,7 +105,6 @@ def orders(
     _tell("http_orders", options, as_json=as_json)
 
 
-@app.command()
 def compare(
     rounds: Annotated[int, typer.Option(help="Rounds; medians are of these.", min=1)] = 5,
     seconds: Annotated[int, typer.Option(help="Of placing orders, in each turn.", min=1)] = 8,
@@ -117,7 +116,7 @@ def compare(
     ),
     as_json: Json = False,
 ) -> None:
-    """Engine, HTTP, the SQL limit and peers in turn, with the goals: a table, JSON and a chart. An hour."""
+    """Engine, HTTP, the SQL limit and peers in turn, with the goals: tables, JSON and a chart; an hour."""
     options = {
         "--rounds": rounds,
         "--seconds": seconds,

@@ -1,12 +1,16 @@
 """`tillroll bench engine|limit|orders|compare` runs what is in the checkout, and says in one line why not."""
 
 import json
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from adapters import bench_checkout
+from adapters import bench_checkout, cli_bench
 from adapters.cli import app
 
 COMMANDS = ("engine", "limit", "orders", "compare")
@@ -55,3 +59,17 @@ def test_a_benchmark_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(bench_checkout.BenchmarkFailed, match="did not end"):
         bench_checkout.figures_of("slow", {}, patience_s=2)
     assert (tmp_path / "cleared").exists()
+
+
+def test_the_list_of_benches_says_of_each_what_it_says_itself() -> None:
+    for name, place in cli_bench.PLACES.items():
+        part = typer.Typer(rich_markup_mode=None)
+        import_module(f"adapters.{place.module}").register(part)
+        own = typer.main.get_group(part).commands[name]
+        assert own.get_short_help_str(1_000) == place.told
+
+
+def test_a_bench_of_the_checkout_loads_no_shop() -> None:
+    loaded = "import adapters.cli_bench_orders, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert {"psycopg", "pydantic", "msgspec", "domain", "aiohttp"} & set(done.stdout.split()) == set()

@@ -6,12 +6,12 @@ it is empty, refuses everything, and no order is placed from it, not even one th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from domain.limits import MAX_LINES
 from domain.refusals import AccountClosed, NoSuchCartLine, OrderUnderWay, TooManyLines
 from domain.sale import Line
+from domain.values import dataclass
 
 # state
 
@@ -174,8 +174,12 @@ def _put(lines: tuple[CartLine, ...], new: CartLine) -> tuple[CartLine, ...]:
 
 
 def _less(lines: tuple[CartLine, ...], ordered: dict[int, int]) -> tuple[CartLine, ...]:
-    left = [(line, line.nums - ordered.get(line.goods_id, 0)) for line in lines]
-    return tuple([CartLine(line.goods_id, nums, line.checked) for line, nums in left if nums > 0])
+    left: list[CartLine] = []
+    for line in lines:
+        nums = line.nums - ordered.get(line.goods_id, 0)
+        if nums > 0:
+            left.append(CartLine(line.goods_id, nums, line.checked))
+    return tuple(left)
 
 
 def decide(cart: Cart, command: CartCommand) -> tuple[CartEvent, ...]:

@@ -7,12 +7,12 @@ Payment and close meet in this stream's version check: one of them comes first a
 named outcome. A late payment never re-opens the order; it is recorded as a refund due.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple, assert_never
 
 from domain.refusals import AlreadyPaid, NoSuchOrder, WrongAmount
+from domain.values import dataclass
 
 # state
 

@@ -58,11 +58,10 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStar
     if saga.step is not Step.NEW:
         raise IdTaken
     must_be_open(cart)
-    lines = _priced(cart, command.offers)
-    amount = sum([line.price * line.nums for line in lines])
+    lines, units, amount = _priced(cart, command.offers)
     if amount > MAX_AMOUNT:
         raise AmountTooLarge
-    begun = begin_checkout(cart, command.order_id, _units(lines))
+    begun = begin_checkout(cart, command.order_id, units)
     started = OrderStarted(
         order_id=command.order_id,
         user_id=command.user_id,
@@ -75,22 +74,31 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStar
     return started, begun
 
 
-def _units(lines: tuple[OrderLine, ...]) -> tuple[Line, ...]:
-    return tuple([Line(line.goods_id, line.nums) for line in lines])
+def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[tuple[OrderLine, ...], tuple[Line, ...], int]:
+    """Everything that is checked, with names and prices; the same as units; and the sum.
 
-
-def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[OrderLine, ...]:
-    checked = cart.checked()
-    if not checked:
-        raise CartEmpty
+    In one go: every order comes through here.
+    """
     by_id = {offer.goods_id: offer for offer in offers}
-    if not by_id.keys() >= {line.goods_id for line in checked}:
-        raise CartChanged
-    found = [(by_id[line.goods_id], line.nums) for line in checked]
-    gone = [offer.goods_id for offer, _ in found if not offer.for_sale]
+    lines: list[OrderLine] = []
+    units: list[Line] = []
+    gone: list[int] = []
+    amount = 0
+    for line in cart.checked():
+        goods_id, nums = line.goods_id, line.nums
+        offer = by_id.get(goods_id)
+        if offer is None:
+            raise CartChanged
+        if not offer.for_sale:
+            gone.append(goods_id)
+        lines.append(OrderLine(goods_id, offer.name, offer.price, nums))
+        units.append(Line(goods_id, nums))
+        amount += offer.price * nums
+    if not lines:
+        raise CartEmpty
     if gone:
         raise GoodsUnavailable(missing=tuple(gone))
-    return tuple([OrderLine(offer.goods_id, offer.name, offer.price, nums) for offer, nums in found])
+    return tuple(lines), tuple(units), amount
 
 
 def decide_confirm_sell(

@@ -11,13 +11,13 @@ Empty compensation, a Sell that hangs behind its Rollback, and both twice are al
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, assert_never
 
 from domain import streams
 from domain.refusals import AlreadyReturned, NoUnits, SaleDiffers, Short
 from domain.stock import Stock, StockReturned, StockSold
+from domain.values import dataclass
 
 # state
 
@@ -107,9 +107,12 @@ def evolve(sale: Sale, event: SaleEvent) -> Sale:
 
 def fold(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Lines of the same goods become one; order of first appearance."""
+    lines = tuple(lines)
     nums: dict[int, int] = {}
     for line in lines:
         nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
+    if len(nums) == len(lines):
+        return lines
     return tuple([Line(goods_id, n) for goods_id, n in nums.items()])
 
 
@@ -119,8 +122,9 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
     A repeat of a decided Sell gives no events: its outcome stands in the sale. Raises AlreadyReturned
     after a Rollback, SaleDiffers when the repeat has other lines, NoUnits for a line of less than one.
     """
-    if min([line.nums for line in command.lines], default=1) < 1:
-        raise NoUnits
+    for line in command.lines:
+        if line.nums < 1:
+            raise NoUnits
     lines = fold(command.lines)
     if sale.status in (SaleStatus.RETURNED, SaleStatus.BARRED):
         raise AlreadyReturned
@@ -128,22 +132,17 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
         if set(sale.lines) != set(lines):
             raise SaleDiffers
         return ()
-    short = [
-        Short(line.goods_id, line.nums, stocks[line.goods_id].on_hand)
-        for line in lines
-        if stocks[line.goods_id].on_hand < line.nums
-    ]
-    name = streams.sale(command.order_id)
-    if short:
-        return ((name, SellRefused(lines, tuple(short))),)
-    taken = [
-        (
-            streams.stock(line.goods_id),
-            StockSold(command.order_id, line.nums, stocks[line.goods_id].on_hand - line.nums),
+    short: list[Short] = []
+    taken: list[tuple[str, StockSold]] = []
+    for line in lines:
+        on_hand = stocks[line.goods_id].on_hand
+        if on_hand < line.nums:
+            short.append(Short(line.goods_id, line.nums, on_hand))
+        taken.append(
+            (streams.stock(line.goods_id), StockSold(command.order_id, line.nums, on_hand - line.nums))
         )
-        for line in lines
-    ]
-    return ((name, Sold(lines)), *taken)
+    name = streams.sale(command.order_id)
+    return ((name, SellRefused(lines, tuple(short))),) if short else ((name, Sold(lines)), *taken)
 
 
 def decide_rollback(sale: Sale, stocks: Mapping[int, Stock], command: Rollback) -> Written:

@@ -3,11 +3,11 @@
 Every event says the level after it, so the running balance can be read, and audited, line by line.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from domain.limits import MAX_STOCK
 from domain.refusals import NoSuchGoods, Short, StockShort, StockTooLarge
+from domain.values import dataclass
 
 # state
 

@@ -268,8 +268,7 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
         case PlacementRefused(reason):
             return _moved(saga, step, saga.pay_before, reason, saga.short)
         case _:
-            said = REASONS.get(type(event), saga.reason)
-            return _moved(saga, step, saga.pay_before, said, saga.short)
+            return _moved(saga, step, saga.pay_before, REASONS.get(type(event)) or saga.reason, saga.short)
 
 
 def _moved(

@@ -25,12 +25,17 @@ from benchmarks.engine_shapes import HOT, Basket, Shape, basket_of
 from benchmarks.limit_server import Work
 from benchmarks.scale_fill import address, heads
 from benchmarks.settled import WATCHDOG, settle
-from domain.limits import MAX_LINES
 
 CARTS_PER_S: Final = 4_000
 """Filled beforehand for each second of placing: more than can be ordered."""
 
-WARM_UP_S: Final = 0.05
+WARM_UP_LINES: Final = 500
+"""Of an order of the warm-up."""
+
+WARM_UP_AT_ONCE: Final = 4
+"""Orders of so many lines that wait together become one commit, which must not take long."""
+
+WARM_UP_S: Final = 0.001
 """Each customer of the warm-up places one order, however long it takes."""
 
 _PLACED: Final = """
@@ -69,8 +74,7 @@ async def engine_round(settings: Settings, asked: Asked) -> Round:
     head = (await asyncio.to_thread(heads, dsn))["order"]
     baskets = Baskets(asked)
     async with _engine(settings, baskets.shape()) as engine:
-        await engine.fill_carts(len(baskets.wide))
-        await engine.place(len(baskets.wide), WARM_UP_S)
+        await _warm_up(engine, len(baskets.wide))
         await engine.fill_carts(int(CARTS_PER_S * asked.seconds))
         await asyncio.to_thread(settle, dsn, WATCHDOG)
         gc.collect()
@@ -84,12 +88,12 @@ async def engine_round(settings: Settings, asked: Asked) -> Round:
 
 
 class Baskets:
-    """What is ordered: first every goods once, as many in an order as it takes; then two at random."""
+    """What is ordered: first every goods once, many in an order; then two at random."""
 
     def __init__(self, asked: Asked) -> None:
         self._all = range(1, asked.goods + 1) if asked.spread else HOT
-        pieces = range(0, len(self._all), MAX_LINES)
-        self.wide = [basket_of(self._all[first : first + MAX_LINES]) for first in pieces]
+        pieces = range(0, len(self._all), WARM_UP_LINES)
+        self.wide = [basket_of(self._all[first : first + WARM_UP_LINES]) for first in pieces]
         self._left = deque(self.wide)
 
     def shape(self) -> Shape:
@@ -97,6 +101,12 @@ class Baskets:
 
     def _next(self, _number: int) -> Basket:
         return self._left.popleft() if self._left else basket_of(random.sample(self._all, 2))
+
+
+async def _warm_up(engine: Engine, orders: int) -> None:
+    await engine.fill_carts(orders)
+    for first in range(0, orders, WARM_UP_AT_ONCE):
+        await engine.place(min(WARM_UP_AT_ONCE, orders - first), WARM_UP_S)
 
 
 @contextmanager

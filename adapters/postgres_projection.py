@@ -72,6 +72,12 @@ class PostgresProjection:
             self._limit = min(BATCH_EVENTS, max(self._limit, 2 * limit))
         return count
 
+    def look(self) -> int:
+        """Where the projection stands, whoever moves it. Raises psycopg.Error, NotKeptHere among them."""
+        self._store.reopen_closed()
+        self.position = self._store.look()
+        return self.position
+
     def save_error(self, error: str) -> None:
         """Leave a note for whoever asks why the projection does not move, unless somebody has moved it."""
         self._store.reopen_closed()

@@ -81,6 +81,13 @@ class PostgresProjectionStore:
             )
         return self.seen, locked is not None
 
+    def look(self) -> int:
+        """The position, whoever has it. Raises NotKeptHere."""
+        row = self._place_row("read_position")
+        if row is None:
+            raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
+        return row[0]
+
     def batch_end(self, after: int, until: int, limit: int) -> tuple[int, int]:
         params = {"after": after, "until": until, "limit": limit}
         row = self._log.execute(statement("batch_size", self._log_name), params).fetchone()

@@ -35,6 +35,9 @@ BUSY_EVENTS: Final = 750
 RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before what failed is tried again; the last one repeats, for as long as Postgres is away."""
 
+STAND_BY_S: Final = 2.0
+"""How long a projection may stand still, with events to apply, before one that stands by takes it over."""
+
 STOPPED_PAUSE_S: Final = 5.0
 """Before a projection that met an event it cannot apply tries again: log, rules or tables may be mended."""
 
@@ -65,6 +68,7 @@ class Projector:
         log_dsns: the database of each log, by the log's name, which is that of its schema.
         read_dsn: the database of the read models.
         schema: where in it the tables are; `create_read_tables` made them.
+        stands_by: leave the work to other processes for as long as one of them does it.
     """
 
     def __init__(
@@ -74,13 +78,14 @@ class Projector:
         *,
         schema: str = "read",
         projections: Iterable[Projection] = PROJECTIONS,
+        stands_by: bool = False,
     ) -> None:
         self._keepers: defaultdict[str, list[_Keeper]] = defaultdict(list)
         for projection in projections:
             live = PostgresProjection(
                 projection, log_dsn=log_dsns[projection.log], read_dsn=read_dsn, schema=schema
             )
-            self._keepers[projection.log].append(_Keeper(live))
+            self._keepers[projection.log].append(_Keeper(live, stands_by=stands_by))
         self._heads: defaultdict[str, int] = defaultdict(int)
         self._logs_at: defaultdict[str, list[str]] = defaultdict(list)
         for log in self._keepers:
@@ -141,9 +146,12 @@ class Projector:
 class _Keeper:
     """Keeps one projection up to date, one batch after the other, whatever fails in between."""
 
-    def __init__(self, live: PostgresProjection) -> None:
+    def __init__(self, live: PostgresProjection, *, stands_by: bool) -> None:
         self.woken = asyncio.Event()
         self._live = live
+        self._stands_by = stands_by
+        self._left_at = -1
+        self._rests = False
         self._head = 0
         self._error: str | None = None
         self._stopped_at: int | None = None
@@ -168,14 +176,18 @@ class _Keeper:
                 self.woken.clear()
                 wait_s = await loop.run_in_executor(threads, self._advance)
                 if wait_s:
-                    await _at_most(wait_s, stop if self._error else self.woken)
+                    await _at_most(wait_s, stop if self._error or self._rests else self.woken)
         finally:
             self._live.close()
 
     def _advance(self) -> float:
         """One batch. Returns the seconds to wait before the next one, unless woken."""
         try:
+            self._rests = self._stands_by and self._is_others()
+            if self._rests:
+                return STAND_BY_S
             count = self._live.advance()
+            self._left_at = self._live.position
         except psycopg.Error as error:
             self._tell(_first_line(error), logging.WARNING)
             self._live.close()
@@ -187,6 +199,11 @@ class _Keeper:
             return STOPPED_PAUSE_S
         self._go_on()
         return 0 if count and self._live.position < self._head else POLL_S
+
+    def _is_others(self) -> bool:
+        """Whether it stands elsewhere than we saw it last: somebody else moves it."""
+        before, self._left_at = self._left_at, self._live.look()
+        return before != self._left_at
 
     def _stop(self, error: Exception) -> float:
         self._stopped_at = self._live.position

@@ -138,5 +138,7 @@ def add_orchestrator(plant: Plant) -> None:
     sender = plant.sender
     watchdog = Watchdog(orders, due=due.due, send=sender.send, clock=utc_now, trouble=lambda: sender.trouble)
     plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
-    plant.project(Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,)))
+    plant.project(
+        Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,), stands_by=True)
+    )
     plant.tasks.append(watchdog.run())

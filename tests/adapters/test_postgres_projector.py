@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters import postgres_projector
+from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_projector import ProjectionState, Projector
 from adapters.postgres_read_schema import create_read_tables
 from projections import PROJECTIONS
@@ -98,6 +101,35 @@ async def test_it_goes_on_after_every_connection_was_broken(logs: str) -> None:
         await until(is_at(projector, shop))
         await until(lambda: all(state.error is None for state in projector.states()))
     assert_same_as_fold(logs, shop)
+
+
+async def test_one_that_stands_by_leaves_the_work_to_another_until_that_is_gone(
+    logs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_projector, "STAND_BY_S", 0.4)
+    shop = ShopHistory()
+    applied: dict[int, int] = defaultdict(int)
+    advance = PostgresProjection.advance
+
+    def counted(self: PostgresProjection) -> int:
+        count = advance(self)
+        applied[id(self)] += count
+        return count
+
+    monkeypatch.setattr(PostgresProjection, "advance", counted)
+    async with running_projector(logs, projections=[GOODS_PROJECTION], stands_by=True) as standing_by:
+        (keeper,) = standing_by._keepers["goods"]
+        async with running_projector(logs, projections=[GOODS_PROJECTION]) as working:
+            for number in range(12):
+                shop.stocked(11 + number, units=6)
+                await asyncio.to_thread(store, logs, shop, notify=True)
+                await asyncio.sleep(0.1)
+            await until(is_at(working, shop))
+            assert applied[id(keeper._live)] == 0
+        shop.stocked(40, units=6)
+        await asyncio.to_thread(store, logs, shop, notify=True)
+        await until(is_at(standing_by, shop))
+        assert applied[id(keeper._live)] >= 1
 
 
 def break_connections(dsn: str) -> None:

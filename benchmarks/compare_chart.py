@@ -5,13 +5,14 @@ from html import escape
 from statistics import median
 from typing import Final
 
-from benchmarks.compare_goals import Outcome, number, outcomes
-from benchmarks.compare_rounds import LIMIT, UNITS, Comparison, Result
+from benchmarks.compare_goals import Outcome, number, outcome_of, outcomes
+from benchmarks.compare_rounds import ENGINE, LIMIT, UNITS, Comparison, Result
 from benchmarks.compare_tables import ratios_to_limit
+from benchmarks.engine_shapes import SOLD_OUT
 
-WIDTH: Final = 900
+WIDTH: Final = 920
 NAMES: Final = 210
-WORDS: Final = 270
+WORDS: Final = 300
 """Room for the text beside a bar."""
 
 ROOM: Final = WIDTH - NAMES - WORDS
@@ -33,6 +34,7 @@ def chart(comparison: Comparison) -> str:
     y = 0
     for shape in dict.fromkeys(one.shape for one in comparison.found()):
         own = [one for one in comparison.found() if one.shape == shape]
+        own += _hot_beside(comparison) if shape == SOLD_OUT else []
         parts += _panel(own, comparison, y)
         y += TITLE + ROW * len(own)
     goals = outcomes(comparison)
@@ -50,17 +52,32 @@ def _panel(results: Sequence[Result], comparison: Comparison, top: int) -> list[
     scale = ROOM / (max(max(each) for each in values.values()) or 1)
     parts = [_title(f"{shape}: {what} a second", top)]
     for place, one in enumerate(results):
-        ratios = ratios_to_limit(one, comparison).values()
         middle = median(values[one.name])
-        beside = f" = {median(ratios):.2f} of the limit" if ratios and one.name != LIMIT else ""
         parts += _row(
             one.name,
             [each * scale for each in values[one.name]],
-            f"{middle:,.0f}{beside}",
+            f"{middle:,.0f}{_beside(one, comparison)}",
             top + TITLE + place * ROW,
             "l" if one.name == LIMIT else "b",
         )
     return parts
+
+
+def _hot_beside(comparison: Comparison) -> list[Result]:
+    """Orders of what is not sold out, in the same rounds: what refusals are compared with."""
+    hot = comparison.of(ENGINE, "hot")
+    return [Result("orders, while there are some", SOLD_OUT, hot.clients, hot.rounds)] if hot.rounds else []
+
+
+def _beside(one: Result, comparison: Comparison) -> str:
+    ratios = ratios_to_limit(one, comparison).values()
+    outcome = outcome_of(one, comparison)
+    if ratios and one.name != LIMIT:
+        return f" = {median(ratios):.2f} of the limit"
+    if outcome is None:
+        return ""
+    ratio = f" = {number(outcome.median)} of hot" if outcome.goal.under else ""
+    return f"{ratio}, goal {number(outcome.goal.least)}"
 
 
 def _goals(found: Sequence[Outcome], top: int) -> list[str]:

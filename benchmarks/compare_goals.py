@@ -13,7 +13,9 @@ from benchmarks.compare_rounds import (
     HTTP,
     LIMIT,
     SUSTAINED,
+    UNITS,
     Comparison,
+    Result,
 )
 from benchmarks.engine_shapes import RETAIL, SOLD_OUT
 
@@ -60,7 +62,8 @@ class Outcome:
         if self.median is None:
             return "not measured"
         said = "met" if self.median >= self.goal.least else "not met"
-        return said if len(self.values) >= ENOUGH_ROUNDS else f"{said} so far, of {ENOUGH_ROUNDS} rounds"
+        rounds = len(self.values)
+        return said if rounds >= ENOUGH_ROUNDS else f"{said} after {rounds} of {ENOUGH_ROUNDS} rounds"
 
     def plain(self) -> Mapping[str, Any]:
         """For JSON."""
@@ -78,6 +81,13 @@ class Outcome:
 
 def outcomes(comparison: Comparison) -> list[Outcome]:
     return [Outcome(goal, _values(comparison, goal)) for goal in GOALS]
+
+
+def outcome_of(one: Result, comparison: Comparison) -> Outcome | None:
+    """Of the goal that this contender has in a shape that the limit has not."""
+    own = (one.name, one.shape)
+    found = (each for each in outcomes(comparison) if each.goal.over == own and one.shape in UNITS)
+    return next(found, None)
 
 
 def _values(comparison: Comparison, goal: Goal) -> Mapping[int, float]:

@@ -3,18 +3,21 @@
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare_goals import Outcome, number, outcomes
+from benchmarks.compare_goals import Outcome, number, outcome_of, outcomes
 from benchmarks.compare_rounds import LIMIT, Comparison, Result, Turns
 from benchmarks.engine_shapes import SOLD_OUT
+
+RATIOS_WIDTH: Final = 30
+"""Letters of a median and five rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,17 @@ def ratios_to_limit(one: Result, comparison: Comparison) -> Mapping[int, float]:
 
 def _figures(comparison: Comparison) -> Table:
     table = Table("shape", "what", title="Medians; ratios are to the limit of the same round")
-    for title in ("clients", "orders/s", "lines/s", "ratio: median, each round", "p50 ms", "p99 ms"):
+    for title in ("clients", "orders/s", "lines/s"):
         table.add_column(title, justify="right")
-    for title in ("CPU ms an order", "of it PostgreSQL", "commits an order", "WAL bytes an order"):
+    table.add_column("ratio: median, each round", justify="right", min_width=RATIOS_WIDTH)
+    for title in (
+        "p50 ms",
+        "p99 ms",
+        "CPU ms an order",
+        "of it PostgreSQL",
+        "commits an order",
+        "WAL bytes an order",
+    ):
         table.add_column(title, justify="right")
     for one in comparison.found():
         table.add_row(*_row(one, comparison))
@@ -76,12 +87,22 @@ def _row(one: Result, comparison: Comparison) -> Iterable[str]:
     yield f"{one.clients:,}"
     yield f"{one.median('orders_per_s'):,.0f}"
     yield f"{lines:,.0f}" if lines else ""
-    yield f"{median(ratios):.2f}: {' '.join(f'{each:.2f}' for each in ratios)}" if ratios else ""
+    yield _each(ratios) if ratios else _beside(one, comparison)
     for figure in ("p50_ms", "p99_ms"):
         yield f"{one.median(figure):.1f}" if one.median(figure) else ""
     for figure in ("cpu_ms_per_order", "postgres_ms_per_order", "commits_per_order"):
         yield f"{one.median(figure):.2f}"
     yield f"{one.median('wal_bytes_per_order'):,.0f}"
+
+
+def _each(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f}: {' '.join(f'{each:.2f}' for each in ratios)}"
+
+
+def _beside(one: Result, comparison: Comparison) -> str:
+    """Its goal, where there is no limit."""
+    outcome = outcome_of(one, comparison)
+    return "" if outcome is None else f"{number(outcome.median)}, goal {number(outcome.goal.least)}"
 
 
 def _goals(found: Iterable[Outcome]) -> Table:

@@ -49,8 +49,8 @@ def test_a_ratio_is_taken_within_its_round_and_only_where_both_came_through() ->
     [
         ([0.7, 0.8, 0.9, 0.8, 0.1], "met"),
         ([0.79, 0.79, 9.0, 9.0, 0.1], "not met"),
-        ([0.9], "met so far, of 5 rounds"),
-        ([0.1] * 4, "not met so far, of 5 rounds"),
+        ([0.9], "met after 1 of 5 rounds"),
+        ([0.1] * 4, "not met after 4 of 5 rounds"),
         ([], "not measured"),
     ],
 )
@@ -81,6 +81,16 @@ def test_tables_and_chart_name_everybody_and_every_goal() -> None:
         assert name in said
         assert name in drawn
     assert "no luck" in said
+
+
+def test_where_the_limit_has_no_shape_the_goal_stands_beside_the_figure() -> None:
+    results = [result("engine", "hot", {1: 500.0}), result("engine", "sold-out", {1: 600.0})]
+    drawn = " ".join(
+        ElementTree.fromstring(chart(comparison(*MEASURED.results.values(), *results))).itertext()
+    )
+    assert "40,000, goal 30,000" in drawn
+    assert "600 = 1.20 of hot, goal 2.00" in drawn
+    assert "orders, while there are some" in drawn
 
 
 def test_whoever_fails_is_told_and_left_out_of_that_round() -> None:

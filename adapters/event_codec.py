@@ -23,7 +23,7 @@ from eventsourcing.persistence import (
 )
 
 from domain.events import FORMS, NAMES
-from domain.recorded import Cause, Recorded
+from domain.recorded import Cause, Recorded, made
 from domain.upcasts import Form
 from orchestrator.log import Stored
 
@@ -92,7 +92,7 @@ def encode_all(cause: Cause, events: Iterable[tuple[str, int, Any]]) -> list[Sto
     """The same of all that one command wrote: (stream, version, event). Its cause is spelt once."""
     head = _spell(_Head(cause.at, cause.caller, cause.command_id, cause.correlation))[:-1] + b',"data":'
     return [
-        Stored(stream, version, NAMES[type(event)], head + _spell(event) + b"}")
+        made(Stored, (stream, version, NAMES[type(event)], head + _spell(event) + b"}"))
         for stream, version, event in events
     ]
 

@@ -6,6 +6,9 @@ Tuples with names, made twice as fast as frozen dataclasses: two for every event
 from datetime import datetime
 from typing import Any, NamedTuple
 
+made = tuple.__new__
+"""Makes a tuple with names in half the time that its class takes: `made(Kind, (field, ...))`, all fields."""
+
 
 class Cause(NamedTuple):
     """Who caused an event (`caller`), by which command, for which order (`correlation`), and when.

@@ -7,7 +7,7 @@ an event is a tuple with names, which is made fastest, and how an event folds is
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from domain.recorded import Cause, Recorded
+from domain.recorded import Cause, Recorded, made
 from domain.refusals import Refusal
 from domain.service import Rule, Service, States, Written, reads_no_more
 from orchestrator.log import Stored
@@ -75,7 +75,7 @@ class Batch:
         first = len(self.stored)
         if written:
             self._write(written, cause, states)
-        return Decided(written, states, first)
+        return made(Decided, (written, states, first, None))
 
     def _write(self, written: Written, cause: Cause, states: dict[str, Any]) -> None:
         """All of it or, when an event can not be folded or encoded, none: a bug is its caller's alone."""
@@ -86,7 +86,7 @@ class Batch:
             version, state = after.get(stream) or before.get(stream) or known[stream]
             version += 1
             fold = folds.get(type(event)) or folds.of(stream, type(event))
-            after[stream] = Versioned(version, fold(state, event))
+            after[stream] = made(Versioned, (version, fold(state, event)))
             placed.append((stream, version, event))
         self.stored += self._encode(cause, placed)
         before.update(after)
@@ -98,7 +98,7 @@ class Batch:
         """Every event, with its position in the log."""
         position = iter(positions)
         return [
-            Recorded(stream, version, event, cause, next(position))
+            made(Recorded, (stream, version, event, cause, next(position)))
             for cause, placed in self._written
             for stream, version, event in placed
         ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from domain.recorded import Cause, Recorded
+from domain.recorded import Cause, Recorded, made
 from domain.refusals import Unavailable
 from domain.service import Rule, Service, States, Written, begins_none, reads_no_more
 from orchestrator.batch import Batch, Decided, Encode, Folds, Versioned
@@ -119,7 +119,7 @@ class Bookkeeper:
         planned = [self._plan(request, guess=guess) for request in requests]
         self._load(
             chain.from_iterable([plan.reads for plan in planned if plan is not None]),
-            fresh=[name for request in requests for name in request.streams],
+            fresh=[name for request in requests if request.streams for name in request.streams],
         )
         self._load(self._read_then(planned))
         work = Batch(self._known, self._folds, self._codec.encode)
@@ -136,7 +136,7 @@ class Bookkeeper:
             for name in rule.begins(command):
                 if name not in self._known:
                     self._known[name] = Versioned(0, self.service.initial(name))
-        return _Plan(rule, command, cause, rule.reads(command))
+        return made(_Plan, (rule, command, cause, rule.reads(command)))
 
     def _read_then(self, planned: Iterable[_Plan | None]) -> Iterator[str]:
         """What rules ask for once they have seen the first streams."""
@@ -214,7 +214,7 @@ class Bookkeeper:
                 continue
             written, states, first, refusal = outcome
             last = positions[first + len(written) - 1] if written else None
-            answers.append(Done(written, states, last) if refusal is None else refusal)
+            answers.append(made(Done, (written, states, last)) if refusal is None else refusal)
         while len(known) > MAX_STATES:
             known.popitem(last=False)
         return Settled(answers, work, positions)

@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
 
-from domain.recorded import Cause, Recorded
+from domain.recorded import Cause, Recorded, made
 from domain.refusals import Overloaded, Unavailable
 from domain.service import Service, States
 from orchestrator.bookkeeper import Answer, Bookkeeper, Codec, Done, Request
@@ -137,7 +137,8 @@ class Ledger:
     def _request(self, command: Any, cause: Cause) -> Request:
         assert type(command) in self.service.rules, f"{self.service.log} has no rule for {type(command)}"
         command_id, caller, correlation, at = cause
-        return Request(command, Cause(f"{command_id}~{self.writer}", caller, correlation, at))
+        own = made(Cause, (f"{command_id}~{self.writer}", caller, correlation, at))
+        return made(Request, (command, own, ()))
 
     async def _put(self, requests: Sequence[Request]) -> Sequence[Answer]:
         if self._closing:

@@ -12,6 +12,7 @@ from typing import Final
 from domain import streams
 from domain.goods import Goods
 from domain.recorded import Recorded
+from domain.refusals import Unavailable
 from domain.saga import Offer
 from orchestrator.ledger import Ledger
 
@@ -30,6 +31,7 @@ class Offers:
         self._position: int | None = None
         self._looked_at: float | None = None
         self._look: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         # How often anything was dropped: what was read before that may be as old.
         self._drops = 0
         goods.listeners.append(self.on_recorded)
@@ -59,11 +61,14 @@ class Offers:
     async def _look_if_old(self) -> None:
         if not self._is_old():
             return
+        loop = asyncio.get_running_loop()
         if self._look is None:
-            now = asyncio.get_running_loop().time()
-            self._look = asyncio.create_task(self._look_now(now), name="offers")
+            self._look = asyncio.create_task(self._look_now(loop.time()), name="offers")
             self._look.add_done_callback(self._looked)
-        await asyncio.shield(self._look)
+        # A future each, so that one who gives up does not end the look for all: a fourth of `asyncio.shield`.
+        looked: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(looked)
+        await looked
 
     def _is_old(self) -> bool:
         now = asyncio.get_running_loop().time()
@@ -74,8 +79,17 @@ class Offers:
         self._drop(changed)
         self._position, self._looked_at = position, now
 
-    def _looked(self, _task: asyncio.Task[None]) -> None:
+    def _looked(self, task: asyncio.Task[None]) -> None:
         self._look = None
+        waiting, self._waiting = self._waiting, []
+        error = Unavailable() if task.cancelled() else task.exception()
+        for looked in waiting:
+            if looked.done():
+                continue
+            if error is None:
+                looked.set_result(None)
+            else:
+                looked.set_exception(error)
 
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from domain.recorded import Recorded
+from domain.recorded import Cause, Recorded
 from domain.saga import OrderCancelled, PlacementRefused, SellConfirmed, SellDenied, SellUnanswered
 from domain.saga_acts import CompensationOrdered
 from domain.streams import key_of
@@ -55,12 +55,19 @@ class Outcomes:
             del self._waiters[order_id]
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
-        """Listener of the order ledger."""
-        for place, recorded in enumerate(events):
+        """Listener of the order ledger. What one command recorded stands together, under one cause."""
+        cause: Cause | None = None
+        decided, last = "", 0
+        for recorded in events:
+            if recorded.cause is not cause:
+                if decided:
+                    self.wake(decided, last)
+                cause, decided = recorded.cause, ""
             if type(recorded.event) in DECISIVE:
-                order_id = key_of(recorded.originator_id)
-                if order_id in self._waiters:
-                    self.wake(order_id, _last_of_command(events, place))
+                decided = key_of(recorded.originator_id)
+            last = recorded.position
+        if decided:
+            self.wake(decided, last)
 
     def wake(self, order_id: str, position: int | None = None) -> None:
         for waiter in self._waiters.pop(order_id, ()):
@@ -74,14 +81,6 @@ class Outcomes:
                 if not waiter.done():
                     waiter.set_result(None)
         self._clock = loop.call_later(TICK_S, self._tick, loop) if self._until else None
-
-
-def _last_of_command(events: Sequence[Recorded], place: int) -> int:
-    """What one command recorded stands together."""
-    cause = events[place].cause
-    while place + 1 < len(events) and events[place + 1].cause is cause:
-        place += 1
-    return events[place].position
 
 
 def decided_orders(events: Sequence[Recorded]) -> list[str]:

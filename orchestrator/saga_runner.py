@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, assert_never
+from typing import Final, Generic, TypeVar, assert_never
 
 from domain import streams
 from domain.recorded import Cause, Recorded
@@ -51,8 +51,8 @@ class Sender:
     def __init__(self, wire: Wire) -> None:
         self.trouble = ""
         self._wire = wire
-        self._outbound: asyncio.Queue[Command] = asyncio.Queue(MAX_OUTBOUND)
-        self._decided: asyncio.Queue[str] = asyncio.Queue(MAX_OUTBOUND)
+        self._outbound = _Outbox[Command]()
+        self._decided = _Outbox[str]()
 
     def on_recorded(self, events: Sequence[Recorded]) -> None:
         """Listener of the order ledger; never waits."""
@@ -60,12 +60,12 @@ class Sender:
             if type(recorded.event) in OWING:
                 command = owed_after(key_of(recorded.originator_id), recorded.event)
                 assert command is not None
-                self.send(command)
+                self._outbound.put(command)
         for order_id in decided_orders(events):
-            _put(self._decided, order_id)
+            self._decided.put(order_id)
 
     def send(self, command: Command) -> None:
-        _put(self._outbound, command)
+        self._outbound.put(command)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -74,7 +74,7 @@ class Sender:
 
     async def _send_commands(self) -> None:
         while wanted():
-            commands = await _drain(self._outbound, MAX_SENT_AT_ONCE)
+            commands = await self._outbound.take(MAX_SENT_AT_ONCE)
             try:
                 await self._wire.send_commands(commands)
             except Undelivered as error:
@@ -87,11 +87,34 @@ class Sender:
 
     async def _announce(self) -> None:
         while wanted():
-            order_ids = await _drain(self._decided, MAX_SENT_AT_ONCE)
+            order_ids = await self._decided.take(MAX_SENT_AT_ONCE)
             try:
                 await self._wire.announce(order_ids)
             except Undelivered:
                 logger.debug("an announcement was lost; whoever waits looks into the log")
+
+
+class _Outbox(Generic[T]):
+    """What waits to go out, bounded. Taken many at a time, which `asyncio.Queue` has no word for."""
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._some = asyncio.Event()
+
+    def put(self, item: T) -> None:
+        if len(self._items) >= MAX_OUTBOUND:
+            logger.warning("too much is waiting to go out; the watchdog will send it")
+            return
+        self._items.append(item)
+        self._some.set()
+
+    async def take(self, limit: int) -> list[T]:
+        """Some, as soon as there are any."""
+        await self._some.wait()
+        taken, self._items = self._items[:limit], self._items[limit:]
+        if not self._items:
+            self._some.clear()
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +175,3 @@ def _outcome(order_id: str, done: Done) -> str:
         return "applied"
     saga: Saga = done.states[streams.saga(order_id)]
     return "ignored-unknown-order" if saga.step is Step.NEW else "ignored-late-or-repeated"
-
-
-def _put(queue: asyncio.Queue[T], item: T) -> None:
-    try:
-        queue.put_nowait(item)
-    except asyncio.QueueFull:
-        logger.warning("too much is waiting to go out; the watchdog will send it")
-
-
-async def _drain(queue: asyncio.Queue[T], limit: int) -> list[T]:
-    items = [await queue.get()]
-    while len(items) < limit and not queue.empty():
-        items.append(queue.get_nowait())
-    return items

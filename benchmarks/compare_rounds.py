@@ -116,21 +116,29 @@ class Turns:
 
 
 def compared(turns: Turns, tell: Tell) -> Comparison:
-    """Who fails in a round is left out of it."""
-    order = turns.of_a_round()
-    comparison = Comparison({(who.name, shape): Result(who.name, shape, who.clients) for who, shape in order})
-    for number in range(1, turns.rounds + 1):
-        for who, shape in order:
-            turn = f"{number}/{turns.rounds} {who.name}, {shape}"
-            try:
-                one = measured(who, shape, turns.long_s if who.is_long else turns.seconds)
-            except BenchmarkFailed as error:
-                comparison.failures.append(f"{turn}: {error}")
-                tell(f"{turn}: FAILED, {error}")
-            else:
-                comparison.results[who.name, shape].rounds[number] = one
-                tell(f"{turn}: {told(shape, one)}")
+    """Who fails in a round is left out of it. Ctrl-C ends it early: what was measured until then counts."""
+    comparison = Comparison(
+        {(who.name, shape): Result(who.name, shape, who.clients) for who, shape in turns.of_a_round()}
+    )
+    try:
+        for number in range(1, turns.rounds + 1):
+            _go_round(number, turns, comparison, tell)
+    except KeyboardInterrupt:
+        comparison.failures.append("all that would have come later: stopped before its end")
     return comparison
+
+
+def _go_round(number: int, turns: Turns, comparison: Comparison, tell: Tell) -> None:
+    for who, shape in turns.of_a_round():
+        turn = f"{number}/{turns.rounds} {who.name}, {shape}"
+        try:
+            one = measured(who, shape, turns.long_s if who.is_long else turns.seconds)
+        except BenchmarkFailed as error:
+            comparison.failures.append(f"{turn}: {error}")
+            tell(f"{turn}: FAILED, {error}")
+        else:
+            comparison.results[who.name, shape].rounds[number] = one
+            tell(f"{turn}: {told(shape, one)}")
 
 
 def told(shape: str, figures: Figures) -> str:

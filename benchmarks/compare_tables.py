@@ -16,6 +16,7 @@ from benchmarks.compare_goals import Outcome, number, outcome_of, outcomes
 from benchmarks.compare_rounds import LIMIT, Comparison, Result, Turns
 from benchmarks.engine_shapes import SOLD_OUT
 
+TITLE: Final = "Medians; processor, commits and WAL of one order; ratios are to the limit of the same round"
 RATIOS_WIDTH: Final = 30
 """Letters of a median and five rounds."""
 
@@ -61,18 +62,11 @@ def ratios_to_limit(one: Result, comparison: Comparison) -> Mapping[int, float]:
 
 
 def _figures(comparison: Comparison) -> Table:
-    table = Table("shape", "what", title="Medians; ratios are to the limit of the same round")
+    table = Table("shape", "what", title=TITLE)
     for title in ("clients", "orders/s", "lines/s"):
         table.add_column(title, justify="right")
     table.add_column("ratio: median, each round", justify="right", min_width=RATIOS_WIDTH)
-    for title in (
-        "p50 ms",
-        "p99 ms",
-        "CPU ms an order",
-        "of it PostgreSQL",
-        "commits an order",
-        "WAL bytes an order",
-    ):
+    for title in ("p50 ms", "p99 ms", "CPU ms", "of it SQL", "commits", "WAL bytes"):
         table.add_column(title, justify="right")
     for one in comparison.found():
         table.add_row(*_row(one, comparison))
@@ -82,8 +76,8 @@ def _figures(comparison: Comparison) -> Table:
 def _row(one: Result, comparison: Comparison) -> Iterable[str]:
     ratios = list(ratios_to_limit(one, comparison).values())
     lines = one.median("lines_per_s")
-    yield f"{one.shape}, refusals" if one.shape == SOLD_OUT else one.shape
-    yield one.name
+    yield one.shape
+    yield f"{one.name}, refusals" if one.shape == SOLD_OUT else one.name
     yield f"{one.clients:,}"
     yield f"{one.median('orders_per_s'):,.0f}"
     yield f"{lines:,.0f}" if lines else ""

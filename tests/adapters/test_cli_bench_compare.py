@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adapters import cli_bench_orders
 from adapters.bench_checkout import Figures
-from benchmarks.compare import _parser
+from benchmarks.compare import WIDTH, _parser
 from benchmarks.compare_chart import chart
 from benchmarks.compare_goals import GOALS, Goal, Outcome, outcomes
 from benchmarks.compare_rounds import CONTENDERS, Comparison, Contender, Result, Turns, compared
@@ -73,14 +73,17 @@ def test_a_shape_that_the_limit_has_not_has_no_ratio_to_it() -> None:
 
 
 def test_tables_and_chart_name_everybody_and_every_goal() -> None:
-    out = Console(width=160, record=True)
-    show(Comparison(MEASURED.results, ["2/4 engine, spread: no luck"]), out)
+    out = Console(width=WIDTH, record=True)
+    wide = result("engine, 32 clients", "sold-out", dict.fromkeys(range(5), 12_345.0))
+    results = {**MEASURED.results, (wide.name, wide.shape): wide}
+    show(Comparison(results, ["2/4 engine, spread: no luck"]), out)
     said = out.export_text()
     drawn = " ".join(ElementTree.fromstring(chart(MEASURED)).itertext())
     for name in ["limit", "engine", *(goal.name for goal in GOALS)]:
         assert name in said
         assert name in drawn
     assert "no luck" in said
+    assert "WAL bytes" in said, "the last column has room"
 
 
 def test_where_the_limit_has_no_shape_the_goal_stands_beside_the_figure() -> None:
@@ -101,6 +104,14 @@ def test_whoever_fails_is_told_and_left_out_of_that_round() -> None:
     assert len(found.failures) == len(said) == 3
     assert "1/1 silent, spread: printed no figures" in found.failures[0]
     assert "unrecognized arguments" in found.failures[-1]
+
+
+def test_whoever_stops_it_keeps_what_was_measured() -> None:
+    def stop(_: str) -> None:
+        raise KeyboardInterrupt
+
+    found = compared(turns([Contender("silent", "cpu")]), stop)
+    assert ["printed no figures" in found.failures[0], "stopped" in found.failures[1]] == [True, True]
 
 
 def turns(contenders: list[Contender], rounds: int = 4) -> Turns:

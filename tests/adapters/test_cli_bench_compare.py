@@ -74,9 +74,10 @@ def test_a_shape_that_the_limit_has_not_has_no_ratio_to_it() -> None:
 
 def test_tables_and_chart_name_everybody_and_every_goal() -> None:
     out = Console(width=WIDTH, record=True)
-    wide = result("engine, 32 clients", "sold-out", dict.fromkeys(range(5), 12_345.0))
-    results = {**MEASURED.results, (wide.name, wide.shape): wide}
-    show(Comparison(results, ["2/4 engine, spread: no luck"]), out)
+    five = dict.fromkeys(range(5), 12_345.0)
+    wide = [result(*both, five) for both in (("engine, 32 clients", "spread"), ("engine", "sold-out"))]
+    all_of_them = comparison(*MEASURED.results.values(), *wide)
+    show(Comparison(all_of_them.results, ["2/4 engine, spread: no luck"]), out)
     said = out.export_text()
     drawn = " ".join(ElementTree.fromstring(chart(MEASURED)).itertext())
     for name in ["limit", "engine", *(goal.name for goal in GOALS)]:

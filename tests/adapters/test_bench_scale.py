@@ -1,5 +1,6 @@
 """Logs that SQL has filled are those that the shop would have written."""
 
+import asyncio
 from typing import Final
 
 import psycopg
@@ -10,7 +11,9 @@ from adapters.event_codec import decode_row, encode
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_migrate import LOGS, migrate
 from adapters.settings import SERVICES, load_settings
-from benchmarks.scale_fill import Size, fill, heads, make_read_models, size_of
+from benchmarks.scale_engine import Asked, engine_round, fresh_copy
+from benchmarks.scale_fill import Size, address, fill, heads, make_read_models, size_of
+from benchmarks.server import migrated_settings
 
 SIZE: Final = Size(orders=130, goods=6, counts=5)
 """More orders than customers, more sales than goods, and neither a multiple of the other."""
@@ -50,3 +53,14 @@ def test_the_watchdog_has_followed_what_was_filled(filled: str) -> None:
 @pytest.mark.parametrize("events", [10_000, 1_000_000])
 def test_a_size_has_as_many_events_as_asked_for(events: int) -> None:
     assert 0 <= events - size_of(events, goods=100, counts=3).events < 11
+
+
+def test_a_round_on_a_copy_leaves_the_shop_as_it_was() -> None:
+    with migrated_settings("scale") as settings:
+        fill(address(settings), SIZE)
+        before = heads(address(settings))
+        with fresh_copy(settings) as copy:
+            round_ = asyncio.run(engine_round(copy, Asked(SIZE.goods, spread=True, clients=8, seconds=0.3)))
+            assert heads(address(copy))["order"] > before["order"]
+        assert round_.orders >= 8
+        assert heads(address(settings)) == before

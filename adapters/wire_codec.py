@@ -22,8 +22,9 @@ VERSION: Final = 1
 MAX_ITEMS: Final = 200
 """Commands or replies in one message. A message of more would fill the ledger's queue again and again."""
 
-MAX_BYTES: Final = 512 * 1024
-"""Of one message, unless a single item is larger; nats-server takes 1 MiB by default."""
+MAX_BYTES: Final = 128 * 1024
+"""Of one message, unless a single item is larger: some 5,000 lines, which a ledger commits in a moment.
+nats-server takes 1 MiB by default."""
 
 KINDS: Mapping[str, type[Any]] = {
     "Sell": Sell,

@@ -10,7 +10,7 @@ from typing import Any
 from domain import goods, key, saga, stock, streams
 from domain.service import Category, Rule, States, Written, recorded_in
 
-CATEGORY = Category(key.UNUSED, key.evolve)
+CATEGORY = Category(key.UNUSED, key.evolve, is_brief=True)
 
 
 def _versions(items: tuple[stock.SetInv, ...], states: States) -> str:

@@ -24,11 +24,13 @@ class Category:
 
     `from_last`: the state after an event, of its version and itself alone. None where an event does not say
     all of it. However long such a stream is, it is known at once.
+    `is_brief`: such a stream soon has its last event, and nobody asks for it often after that.
     """
 
     initial: Any
     evolve: Callable[[Any, Any], Any]
     from_last: Callable[[int, Any], Any] | None = None
+    is_brief: bool = False
 
 
 def reads_no_more(_command: Any, _states: States) -> Iterable[str]:

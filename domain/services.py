@@ -78,7 +78,7 @@ INVENTORY = Service(
     log="inventory",
     categories={
         "stock": Category(stock.NONE, stock.evolve, stock.from_last),
-        "sale": Category(sale.NONE, sale.evolve),
+        "sale": Category(sale.NONE, sale.evolve, is_brief=True),
         "key": keyed.CATEGORY,
     },
     rules=keyed.with_keys(
@@ -219,8 +219,8 @@ ORDER = Service(
     log="order",
     categories={
         "cart": Category(cart.EMPTY, cart.evolve),
-        "order": Category(order.NONE, order.evolve),
-        "saga": Category(saga.NEW, saga.evolve),
+        "order": Category(order.NONE, order.evolve, is_brief=True),
+        "saga": Category(saga.NEW, saga.evolve, is_brief=True),
         "key": keyed.CATEGORY,
     },
     rules=keyed.with_keys(

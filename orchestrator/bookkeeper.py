@@ -10,7 +10,7 @@ turn there, and those waits were most of an order's time.
 """
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,8 +25,11 @@ from orchestrator.patient_log import PatientLog
 
 logger = logging.getLogger(__name__)
 
-MAX_STATES: Final = 50_000
+MAX_STATES: Final = 200_000
 """Folded states kept in memory; the least recently written go first."""
+
+MAX_BRIEF_STATES: Final = 40_000
+"""Those among them that are soon done with. By the thousand a second they must not push the others out."""
 
 MAX_CONFLICTS: Final = 20
 """Decisions of one batch before its callers are told that the log is too busy."""
@@ -41,11 +44,12 @@ class Codec:
 
 
 class Request(NamedTuple):
-    """A command with its cause, or streams to read when there is none."""
+    """A command with its cause and the streams that its rule reads; or `streams` to read, without one."""
 
     command: Any = None
     cause: Cause | None = None
     streams: tuple[str, ...] = ()
+    reads: Sequence[str] = ()
 
 
 class Done(NamedTuple):
@@ -91,6 +95,8 @@ class Bookkeeper:
         self._codec = codec
         self._known: OrderedDict[str, Versioned] = OrderedDict()
         self._folds = Folds(service)
+        self._brief = frozenset(type(each.initial) for each in service.categories.values() if each.is_brief)
+        self._brief_names: deque[str] = deque()
 
     def peek(self, stream: str) -> Any | None:
         """The state as last seen, or None. May be called from any thread."""
@@ -127,7 +133,7 @@ class Bookkeeper:
 
     def _plan(self, request: Request, *, guess: bool) -> _Plan | None:
         """None for a request without a command."""
-        command, cause, _ = request
+        command, cause, _, reads = request
         if cause is None:
             return None
         rule = self.service.rules[type(command)]
@@ -136,7 +142,7 @@ class Bookkeeper:
             for name in rule.begins(command):
                 if name not in self._known:
                     self._known[name] = Versioned(0, self.service.initial(name))
-        return made(_Plan, (rule, command, cause, rule.reads(command)))
+        return made(_Plan, (rule, command, cause, reads))
 
     def _read_then(self, planned: Iterable[_Plan | None]) -> Iterator[str]:
         """What rules ask for once they have seen the first streams."""
@@ -207,6 +213,8 @@ class Bookkeeper:
         for name, after in work.after.items():
             known[name] = after
             known.move_to_end(name)
+            if type(after.state) in self._brief:
+                self._brief_names.append(name)
         answers: list[Answer] = []
         for request, outcome in zip(requests, decided, strict=True):
             if outcome is None:
@@ -215,6 +223,8 @@ class Bookkeeper:
             written, states, first, refusal = outcome
             last = positions[first + len(written) - 1] if written else None
             answers.append(made(Done, (written, states, last)) if refusal is None else refusal)
+        while len(self._brief_names) > MAX_BRIEF_STATES:
+            known.pop(self._brief_names.popleft(), None)
         while len(known) > MAX_STATES:
             known.popitem(last=False)
         return Settled(answers, work, positions)

@@ -143,6 +143,22 @@ async def test_commands_that_wait_share_a_commit(
     assert await on_hand(ledger, 500) == 500
 
 
+async def test_commands_of_many_lines_do_not_all_share_one_commit(
+    open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.ledger.MAX_STREAMS", 10)
+    ledger = ledger_over(open_memory_log())
+    lines = tuple(Line(goods_id, 1) for goods_id in range(1, 8))
+    await asyncio.gather(*(ledger.submit(set_to(line.goods_id, 100), new_cause()) for line in lines))
+    before = ledger.commits
+    orders = [Sell(str(order), lines) for order in range(10)]
+    assert set(await asyncio.gather(*(sell(ledger, each, new_cause()) for each in orders))) == {
+        SaleStatus.SOLD
+    }
+
+    assert ledger.commits - before >= 5, "two orders read 16 streams: no more than that in one"
+
+
 async def test_positions_are_those_of_the_log_and_listeners_hear_first(
     open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause
 ) -> None:
@@ -359,6 +375,21 @@ async def test_a_small_cache_costs_queries_but_changes_no_answer(
 
     assert set(outcomes) == {SaleStatus.SOLD}
     assert [await on_hand(ledger, n) for n in range(1, 21)] == [0] * 20
+
+
+async def test_sales_do_not_push_the_stocks_they_took_out_of_memory(
+    open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.bookkeeper.MAX_BRIEF_STATES", 3)
+    ledger = ledger_over(open_log())
+    await ledger.submit(set_to(1, 20), new_cause())
+    for order in range(1, 10):
+        await sell(ledger, one_of(order), new_cause())
+
+    assert (ledger.peek("stock-1"), ledger.peek("sale-1")) == (Stock(11, 10), None)
+    assert ledger.peek("sale-9") is not None
+    assert await sell(ledger, one_of(1), new_cause()) is SaleStatus.SOLD
+    assert await on_hand(ledger) == 11
 
 
 # too busy, or away

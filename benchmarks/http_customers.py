@@ -30,7 +30,8 @@ SESSION_LASTS: Final = timedelta(hours=1)
 async def open_customers(settings: Settings, customers: int) -> list[str]:
     """Goods on the shelf, and an access token of each new customer."""
     async with AsyncExitStack() as stack:
-        await stock_up(*(open_ledger(settings, stack, service) for service in (GOODS, INVENTORY)))
+        shelf, stocks = (open_ledger(settings, stack, service) for service in (GOODS, INVENTORY))
+        await stock_up(shelf, stocks)
         users = open_ledger(settings, stack, USER)
         people = await open_people(settings, stack, users)
         for some in batches(range(FIRST_USER, FIRST_USER + customers)):

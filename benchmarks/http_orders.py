@@ -3,8 +3,10 @@
     python -m benchmarks.http_orders --clients 32 --seconds 8 --shape spread
     python -m benchmarks.http_orders --rate 400
 
-Customers are logged in and their carts filled over HTTP before the clock starts; then each customer places
-one order of two goods, from a load process of its own. `--rate`: orders a second, due whatever the shop does.
+Customers are logged in and their carts filled over HTTP before the clock starts, and all goods that can
+be wanted are ordered once, so that every role has them in memory as the limit's PostgreSQL has. Then each
+customer places one order of two goods, from a load process of its own. `--rate`: orders a second, due
+whatever the shop does.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import psycopg
 from adapters.settings import load_settings
 from adapters.site import Site, fresh_site
 from benchmarks.http_customers import open_customers
-from benchmarks.http_load import Load, loaded, request
+from benchmarks.http_load import Load, Requests, loaded, request
 from benchmarks.limit_server import Work, tree_cpu_s
 from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures, figures_of_load
 from benchmarks.settled import settle
@@ -47,16 +49,24 @@ ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FillCart:
-    """The request of the customer with that number: two goods, checked."""
+    """The request of the customer with that number: two goods, checked.
+
+    `in_turn`: the goods one after the other, instead of as the shape wants them.
+    """
 
     tokens: Sequence[str]
     shape: str
+    in_turn: bool = False
 
     def __call__(self, number: int) -> bytes:
-        one, other = (1, 2) if self.shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
+        one, other = (2 * number + 1, 2 * number + 2) if self.in_turn else _two_goods(self.shape)
         line = '{"goods_id":%d,"nums":1,"checked":true}'
         body = f'{{"items":[{line % one},{line % other}]}}'.encode()
         return request("PUT", "/v1/cart", body, _bearer(self.tokens[number]))
+
+
+def _two_goods(shape: str) -> Sequence[int]:
+    return (1, 2) if shape == "hot" else random.sample(range(1, GOODS_COUNT + 1), 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,14 @@ def http_round(asked: HttpAsked) -> Figures:
     wanted = (
         int((asked.rate * 1.05 if asked.rate else CUSTOMERS_PER_S) * (asked.seconds + load.warm_up_s)) + 64
     )
+    warm = 1 if asked.shape == "hot" else GOODS_COUNT // 2
     with fresh_site(load_settings(), "bench") as site:
-        tokens = asyncio.run(open_customers(site.settings, wanted))
+        tokens = asyncio.run(open_customers(site.settings, warm + wanted))
+        early, tokens = tokens[:warm], tokens[warm:]
         port = int(site.url.rpartition(":")[2])
-        filled = loaded(port, FillCart(tokens, asked.shape), Load(FILLING, FILL_LIMIT_S, None, 0.0, wanted))
-        assert filled.count(200) == wanted, f"carts filled: {filled.answers}, {filled.unanswered} unanswered"
+        _all_answered(200, port, FillCart(early, asked.shape, in_turn=True), warm)
+        _all_answered(201, port, PlaceOrder(early), warm)
+        _all_answered(200, port, FillCart(tokens, asked.shape), wanted)
         dsn = site.settings.dsn("order")
         assert dsn is not None
         settle(dsn)
@@ -100,9 +113,15 @@ def http_round(asked: HttpAsked) -> Figures:
         result = loaded(port, PlaceOrder(tokens), load)
         own = _roles_cpu_s(site) - own
         work = Work.until_now(dsn).since(before)
-        written = _orders(dsn)
+        written = _orders(dsn) - warm
     assert written >= result.count(201), f"{written} orders written, {result.count(201)} answered"
     return figures_of_load("http", asked.shape, asked.clients, result, work, own_cpu_s=own, written=written)
+
+
+def _all_answered(status: int, port: int, requests: Requests, wanted: int) -> None:
+    """Before the clock starts. Raises AssertionError when one is answered otherwise."""
+    made = loaded(port, requests, Load(FILLING, FILL_LIMIT_S, None, 0.0, wanted))
+    assert made.count(status) == wanted, f"not all {status}: {made.answers}, {made.unanswered} unanswered"
 
 
 def _orders(dsn: str) -> int:

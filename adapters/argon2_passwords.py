@@ -1,10 +1,11 @@
 """Passwords: argon2id, off the event loop, a bounded number at a time.
 
-Hashing costs 19 MiB and some 20 ms on purpose, so it is the cheapest way to overload the shop. Two run
-at once; a bounded number waits; the next one is told to come back.
+Hashing costs 19 MiB and some 20 ms on purpose, so it is the cheapest way to overload the shop. One core is
+never hashing; a bounded number waits; the next one is told to come back.
 """
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,8 @@ T = TypeVar("T")
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
 LANES: Final = 1
-AT_ONCE: Final = 2
-"""Threads that hash."""
+AT_ONCE: Final = max(1, len(os.sched_getaffinity(0)) - 1)
+"""Threads that hash. With one for each core, guesses would take all of them from everybody else."""
 MAX_WAITING: Final = 256
 """Callers waiting for a turn, about 3 s of work, before new ones are refused."""
 

@@ -41,8 +41,8 @@ MAX_SUBJECTS: Final = 100_000
 NO_ADDRESS: Final = "none"
 
 REFUSALS_PER_S: Final = 50
-"""Measured: at 200 a second the p99 of everybody else's requests was 2.3 times what it was without them, at 50
-it is 1.4 times."""
+"""Measured: at 200 a second the p99 of all others' requests was 2.3 times what it is without them, at 50
+1.4 times."""
 
 MAX_PACED: Final = 250
 """Refusals that wait to be told, 5 s of them; those beyond are told at once."""

@@ -7,9 +7,9 @@ import typer
 from adapters.cli_options import settings_with
 from adapters.cli_reading import BadArgument, DataOption, addresses, is_number, print_json, told_in_one_line
 from adapters.cli_seal import BAD_FILES, KeyOption, verifying_keys
-from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import SealedLog
 from adapters.seal_proof import NotProved, prove
+from adapters.settings import LOGS
 
 NOT_PROVED = 1
 

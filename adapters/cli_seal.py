@@ -25,15 +25,14 @@ from adapters.cli_reading import (
 )
 from adapters.ids import utc_now
 from adapters.key_errors import KeyFileError
-from adapters.postgres_log_reader import LogUnreadable
-from adapters.postgres_migrate import LOGS
+from adapters.log_errors import LogUnreadable
 from adapters.postgres_seals import SealedLog
 from adapters.seal_files import BadSealFile, SealText, read_seals, read_witnesses, write_seals
 from adapters.seal_key import SealKeys, public_keys, replace_key, seal_key_path, seal_keys
 from adapters.seal_ranges import Fault
 from adapters.seal_verify import Held, LogVerdict, Verified, verify
 from adapters.sealer import LogSealer, SealsDiffer
-from adapters.settings import Settings
+from adapters.settings import LOGS, Settings
 from orchestrator.seals import Seal
 
 FAULTS_EXIT: Final = 1

@@ -23,10 +23,8 @@ from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_parked import PARKING_LOGS
 from adapters.postgres_patience import GIVE_UP_AFTER_S, LocksNotFree, connect, patiently
 from adapters.postgres_read_schema import create_read_tables
-from adapters.settings import Settings
+from adapters.settings import LOGS, Settings
 from projections.order_saga import ORDER_SAGA
-
-LOGS: Final = ("user", "goods", "inventory", "order")
 
 USER_LOG: Final = "user"
 """Beside it are persons' keys and failed log-ins."""

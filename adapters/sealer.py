@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from adapters.postgres_log_reader import LogUnreadable
+from adapters.log_errors import LogUnreadable
 from adapters.postgres_seals import LOWEST, SealedLog
 from adapters.seal_files import BadSealFile, read_seals, witness_path, write_seals
 from adapters.seal_key import SealKeys

@@ -26,6 +26,7 @@ DEFAULT_POSTGRES_PORT = 5432
 
 Service = Literal["user", "goods", "inventory", "order", "read"]
 SERVICES: tuple[Service, ...] = get_args(Service)
+LOGS: tuple[str, ...] = tuple(service for service in SERVICES if service != "read")
 
 
 class SettingError(Exception):

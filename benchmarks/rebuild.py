@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded_servers import EmbeddedServers
-from adapters.postgres_migrate import LOGS, migrate_log
+from adapters.postgres_migrate import migrate_log
 from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_read_schema import create_read_tables
 from adapters.read_rebuild import Teller, rebuild
+from adapters.settings import LOGS
 from benchmarks.history import fill
 from projections import PROJECTIONS
 

@@ -18,10 +18,10 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from adapters.embedded_servers import EmbeddedServers
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
-from adapters.postgres_migrate import LOGS, migrate
+from adapters.postgres_migrate import migrate
 from adapters.read_rebuild import Teller, rebuild
 from adapters.read_sets import LIVE
-from adapters.settings import SERVICES, Settings, load_settings, only_embedded
+from adapters.settings import LOGS, SERVICES, Settings, load_settings, only_embedded
 from benchmarks.stocked import PLENTY
 
 SQL_FOLDER: Final = Path(__file__).parent / "sql"

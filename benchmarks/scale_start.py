@@ -29,10 +29,9 @@ from rich.console import Console
 
 from adapters.ids import new_command_id, utc_now
 from adapters.listening import bound_socket
-from adapters.postgres_migrate import LOGS
 from adapters.seal_key import seal_keys
 from adapters.sealer import LogSealer
-from adapters.settings import Settings, child_environment, load_settings, only_embedded
+from adapters.settings import LOGS, Settings, child_environment, load_settings, only_embedded
 from benchmarks.scale_fill import Size, address, fill, heads, kept_shop, log_bytes, make_read_models, size_of
 
 WIDTH: Final = 140

@@ -21,13 +21,12 @@ import psycopg
 from rich.console import Console
 
 from adapters.ids import utc_now
-from adapters.postgres_migrate import LOGS
 from adapters.postgres_seals import LOWEST, SealedLog
 from adapters.role_process import RoleProcess
 from adapters.seal_key import seal_keys
 from adapters.seal_verify import verify
 from adapters.sealer import LogSealer
-from adapters.settings import Settings, child_environment
+from adapters.settings import LOGS, Settings, child_environment
 from benchmarks.live_writer import Commit, Writer
 from benchmarks.server import migrated_settings
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adapters.embedded_servers import EmbeddedServers
-from adapters.postgres_migrate import LOGS, migrate, migrate_log
+from adapters.postgres_migrate import migrate, migrate_log
 from adapters.postgres_read_schema import create_read_tables
-from adapters.settings import Settings, load_settings, only_embedded
+from adapters.settings import LOGS, Settings, load_settings, only_embedded
 
 
 @contextmanager

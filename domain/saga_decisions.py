@@ -183,12 +183,17 @@ def decide_resend(saga: Saga, command: NoteResend) -> Resent | None:
 
 
 def decide_retry(saga: Saga, command: RetrySaga) -> RetryOrdered:
-    """Never later than it would have been sent anyway. Raises NoSuchOrder, NothingOwed."""
+    """Never later than it would have been sent anyway, nor than the deadline: it must not be slept through
+    because an operator's clock is ahead. Raises NoSuchOrder, NothingOwed.
+    """
     if saga.step is Step.NEW:
         raise NoSuchOrder
     if saga.step not in OWES:
         raise NothingOwed(order_id=saga.order_id, step=saga.step.value)
-    return RetryOrdered(command.reason, min(command.at, saga.next_try_at or command.at))
+    deadline = saga.sell_before if saga.step is Step.SELLING else None
+    return RetryOrdered(
+        command.reason, min(command.at, saga.next_try_at or command.at, deadline or command.at)
+    )
 
 
 def decide_compensate(

@@ -39,8 +39,11 @@ class Outcomes:
         return waiter
 
     def end_within(self, waiter: Waiter, seconds: float) -> None:
-        """Wakes it with None then, unless it has been woken."""
+        """Wakes it with None then, unless it has been woken; in 0 seconds is at once."""
         loop = asyncio.get_running_loop()
+        if seconds <= 0:
+            loop.call_soon(_wake, waiter)
+            return
         self._until.setdefault(int((loop.time() + seconds) / TICK_S) + 1, []).append(waiter)
         if self._clock is None:
             self._clock = loop.call_later(TICK_S, self._tick, loop)
@@ -71,16 +74,19 @@ class Outcomes:
 
     def wake(self, order_id: str, position: int | None = None) -> None:
         for waiter in self._waiters.pop(order_id, ()):
-            if not waiter.done():
-                waiter.set_result(position)
+            _wake(waiter, position)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = int(loop.time() / TICK_S)
         for tick in [tick for tick in self._until if tick <= now]:
             for waiter in self._until.pop(tick):
-                if not waiter.done():
-                    waiter.set_result(None)
+                _wake(waiter)
         self._clock = loop.call_later(TICK_S, self._tick, loop) if self._until else None
+
+
+def _wake(waiter: Waiter, position: int | None = None) -> None:
+    if not waiter.done():
+        waiter.set_result(position)
 
 
 def decided_orders(events: Sequence[Recorded]) -> list[str]:

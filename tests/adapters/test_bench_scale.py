@@ -9,8 +9,8 @@ import pytest
 from adapters.audit_run import audit
 from adapters.event_codec import decode_row, encode
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
-from adapters.postgres_migrate import LOGS, migrate
-from adapters.settings import SERVICES, load_settings
+from adapters.postgres_migrate import migrate
+from adapters.settings import LOGS, SERVICES, load_settings
 from benchmarks.scale_engine import Asked, engine_round, fresh_copy
 from benchmarks.scale_fill import Size, address, fill, heads, make_read_models, size_of
 from benchmarks.server import migrated_settings

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.cli import app
-from adapters.postgres_migrate import LOGS, STEPS
+from adapters.postgres_migrate import STEPS
+from adapters.settings import LOGS
 from tests.adapters.read_history import SHOP, database_with
 
 CHECK = Path(__file__).parents[2] / "docs" / "check_proof.py"

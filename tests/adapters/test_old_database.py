@@ -12,9 +12,9 @@ from adapters.audit_run import audit, verdict_line
 from adapters.ledger_codec import CODEC
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_log_reader import LogReader
-from adapters.postgres_migrate import LOGS, STEPS, migrate, read_version
+from adapters.postgres_migrate import STEPS, migrate, read_version
 from adapters.postgres_projection import PostgresProjection
-from adapters.settings import load_settings
+from adapters.settings import LOGS, load_settings
 from adapters.stream_state import read_state
 from domain import streams
 from domain.order import OrderStatus, Payment, PayOrder

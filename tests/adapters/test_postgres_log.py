@@ -7,7 +7,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgres_log import PostgresLog
-from adapters.postgres_migrate import LOGS, migrate_log
+from adapters.postgres_migrate import migrate_log
+from adapters.settings import LOGS
 from orchestrator.log import LogConflict, LogUnavailable, Stored
 
 

@@ -18,7 +18,6 @@ from psycopg.errors import DivisionByZero
 from adapters import postgres_migrate
 from adapters.postgres_log import LogDatastore, PostgresLog
 from adapters.postgres_migrate import (
-    LOGS,
     MIGRATION_LOCK,
     STEPS,
     NoDatabase,
@@ -28,7 +27,7 @@ from adapters.postgres_migrate import (
     read_version,
 )
 from adapters.postgres_patience import LocksNotFree
-from adapters.settings import load_settings
+from adapters.settings import LOGS, load_settings
 from orchestrator.log import Stored
 
 FROZEN_STEPS = (Path(__file__).parents[1] / "corpus" / "steps.txt").read_text().splitlines()

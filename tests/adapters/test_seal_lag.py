@@ -13,12 +13,12 @@ from psycopg.sql import SQL, Identifier
 from adapters import sealer
 from adapters.http_metrics import SealNumbers
 from adapters.ids import utc_now
-from adapters.postgres_migrate import LOGS, STEPS
+from adapters.postgres_migrate import STEPS
 from adapters.projection_watch import Lately
 from adapters.seal_key import seal_keys
 from adapters.seal_lag import SealLag, SealLook, look_at_seals
 from adapters.sealer import LogSealer
-from adapters.settings import Settings
+from adapters.settings import LOGS, Settings
 from tests.adapters.read_history import database_with
 from tests.adapters.stored_history import append
 from tests.shop_history import ShopHistory

@@ -15,13 +15,13 @@ from psycopg.sql import SQL, Identifier
 from adapters import seal_verify, sealer
 from adapters.audit_run import audit
 from adapters.postgres_log_reader import LogUnreadable
-from adapters.postgres_migrate import LOGS, STEPS
+from adapters.postgres_migrate import STEPS
 from adapters.postgres_seals import SealedLog
 from adapters.seal_files import read_seals, read_witnesses, write_seals
 from adapters.seal_key import SealKeys, read_seal_keys, replace_key, seal_keys
 from adapters.seal_verify import Held, Verified, verify
 from adapters.sealer import LogSealer, SealsDiffer
-from adapters.settings import Settings
+from adapters.settings import LOGS, Settings
 from orchestrator.seals import leaf_of
 from tests.adapters.read_history import SHOP, database_with
 

@@ -241,6 +241,13 @@ def test_a_retry_past_the_deadline_of_the_sell_is_given_up() -> None:
     assert wake(saga, late.at) == GiveUpSelling("7", late.at)
 
 
+def test_a_retry_by_a_clock_that_is_ahead_does_not_put_off_the_deadline() -> None:
+    """Whoever folds the saga's row, and not its stream, sees no other time than this one."""
+    ahead = replace(RETRY, at=SELL_BEFORE + 60 * SECOND)
+
+    assert decide_retry(told(STARTED), ahead).next_try_at == SELL_BEFORE
+
+
 @pytest.mark.parametrize("step", sorted(set(Step) - set(OWES) - {Step.NEW}))
 def test_where_nothing_is_owed_nothing_is_retried(step: Step) -> None:
     with pytest.raises(NothingOwed) as refusal:

@@ -152,7 +152,7 @@ async def engine_round(settings: Settings, asked: EngineAsked, shape: Shape) -> 
     """Raises AssertionError when an order has another outcome than its shape's, or the logs do not agree."""
     dsn = settings.dsn("order")
     assert dsn is not None
-    async with _engine(settings, asked, shape) as engine:
+    async with open_engine(settings, asked.roles, shape) as engine:
         await engine.stock_up()
         await engine.warm_up()
         assert not engine.refused, f"{len(engine.refused)} orders of the warm-up refused"
@@ -188,14 +188,15 @@ async def _measured(engine: Engine, dsn: str, asked: EngineAsked) -> _Measured:
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, asked: EngineAsked, shape: Shape) -> AsyncIterator[Engine]:
+async def open_engine(settings: Settings, roles: Sequence[str], shape: Shape) -> AsyncIterator[Engine]:
+    """`roles`: in a process of their own."""
     async with AsyncExitStack() as stack:
         plant = await open_plant(settings, stack)
-        if asked.roles:
-            process = RoleProcess(["serve", *asked.roles], child_environment(settings), settings.data)
+        if roles:
+            process = RoleProcess(["serve", *roles], child_environment(settings), settings.data)
             process.start()
             stack.callback(process.stop)
-        if "inventory" not in asked.roles:
+        if "inventory" not in roles:
             add_inventory(plant)
         add_orchestrator(plant)
         engine = Engine(plant, shape)

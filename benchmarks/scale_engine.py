@@ -9,8 +9,8 @@ import gc
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +19,7 @@ from psycopg import conninfo
 from psycopg.sql import SQL, Identifier
 
 from adapters.settings import Settings
-from adapters.wiring import add_inventory, add_orchestrator, open_plant
-from benchmarks.engine import Engine
+from benchmarks.engine import Engine, open_engine
 from benchmarks.engine_shapes import HOT, Basket, Shape, basket_of
 from benchmarks.limit_server import Work
 from benchmarks.scale_fill import address, heads
@@ -73,7 +72,7 @@ async def engine_round(settings: Settings, asked: Asked) -> Round:
     dsn = address(settings)
     head = (await asyncio.to_thread(heads, dsn))["order"]
     baskets = Baskets(asked)
-    async with _engine(settings, baskets.shape()) as engine:
+    async with open_engine(settings, (), baskets.shape()) as engine:
         await _warm_up(engine, len(baskets.wide))
         await engine.fill_carts(int(CARTS_PER_S * asked.seconds))
         await asyncio.to_thread(settle, dsn, WATCHDOG)
@@ -138,23 +137,6 @@ async def _measured(engine: Engine, dsn: str, asked: Asked) -> Round:
         postgres_ms=work.cpu_s * 1e3 / orders,
         wal_bytes=work.wal_bytes / orders,
     )
-
-
-@asynccontextmanager
-async def _engine(settings: Settings, shape: Shape) -> AsyncIterator[Engine]:
-    async with AsyncExitStack() as stack:
-        plant = await open_plant(settings, stack)
-        add_inventory(plant)
-        add_orchestrator(plant)
-        engine = Engine(plant, shape)
-        tasks = [asyncio.create_task(part) for part in plant.tasks]
-        try:
-            yield engine
-        finally:
-            plant.stopping.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 Figure = Callable[[Round], float]

@@ -67,9 +67,7 @@ class PostgresProjectionStore:
     def take_position(self) -> tuple[int, bool]:
         """Raises NotKeptHere, TablesOfAnotherShape."""
         locked = self._place_row("lock_position")
-        row = locked or self._place_row("read_position")
-        if row is None:
-            raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
+        row = locked or self._standing()
         if not locked and row[0] == self.seen and self._end_stuck():
             locked = self._place_row("lock_position")
             row = locked or row
@@ -83,10 +81,7 @@ class PostgresProjectionStore:
 
     def look(self) -> int:
         """The position, whoever has it. Raises NotKeptHere."""
-        row = self._place_row("read_position")
-        if row is None:
-            raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
-        return row[0]
+        return self._standing()[0]
 
     def batch_end(self, after: int, until: int, limit: int) -> tuple[int, int]:
         params = {"after": after, "until": until, "limit": limit}
@@ -127,6 +122,13 @@ class PostgresProjectionStore:
         for connection in self._connections or ():
             connection.close()
         self._connections = None
+
+    def _standing(self) -> tuple[int, str | None]:
+        """Position and shape as everybody sees them. Raises NotKeptHere."""
+        row = self._place_row("read_position")
+        if row is None:
+            raise NotKeptHere(f"schema {self._schema} does not keep {self._place['projection']}")
+        return row
 
     def _place_row(self, name: str) -> tuple[int, str | None] | None:
         return self._read.execute(statement(name, self._schema), self._place).fetchone()

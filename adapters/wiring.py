@@ -17,7 +17,6 @@ from adapters.grounds import CannotStart, Grounds
 from adapters.ids import OrderIds, utc_now
 from adapters.ledger_codec import CODEC
 from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
-from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_due import PostgresDue
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_parked import PostgresParkingLot
@@ -25,6 +24,7 @@ from adapters.postgres_projector import Projector
 from adapters.settings import Settings
 from adapters.wire_codec import decode_commands, decode_replies
 from adapters.wire_metrics import WireMetrics
+from adapters.wiring_projector import saga_projector
 from domain.service import Service
 from domain.services import GOODS, INVENTORY, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms
@@ -34,7 +34,6 @@ from orchestrator.ledger import Ledger
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import REPLY_OUTCOMES, ReplyDesk, Sender, Timing
 from orchestrator.watchdog import Watchdog
-from projections.order_saga import ORDER_SAGA
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +137,5 @@ def add_orchestrator(plant: Plant) -> None:
     sender = plant.sender
     watchdog = Watchdog(orders, due=due.due, send=sender.send, clock=utc_now, trouble=lambda: sender.trouble)
     plant.tasks.append(plant.wire.serve_replies(plant.intake("orchestrator", ORDER, desk.handle)))
-    plant.project(
-        Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,), stands_by=True)
-    )
+    plant.project(saga_projector(dsn, stands_by=True))
     plant.tasks.append(watchdog.run())

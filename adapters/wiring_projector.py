@@ -12,7 +12,9 @@ def add_projector(grounds: Grounds) -> None:
     logs = {service.log: grounds.dsn(service.log) for service in SERVICES}
     grounds.tasks.append(Projector(logs, grounds.dsn("read")).run(grounds.stopping))
     # Orchestrators stand by to keep it themselves: here it takes nothing from those who answer.
-    sagas = Projector(
-        {ORDER.log: logs[ORDER.log]}, logs[ORDER.log], schema=DUE_SCHEMA, projections=(ORDER_SAGA,)
-    )
-    grounds.tasks.append(sagas.run(grounds.stopping))
+    grounds.tasks.append(saga_projector(logs[ORDER.log]).run(grounds.stopping))
+
+
+def saga_projector(dsn: str, *, stands_by: bool = False) -> Projector:
+    """Of the watchdogs' list, which is kept beside the order log. `stands_by`: see Projector."""
+    return Projector({ORDER.log: dsn}, dsn, schema=DUE_SCHEMA, projections=(ORDER_SAGA,), stands_by=stands_by)

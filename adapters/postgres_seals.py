@@ -6,7 +6,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import psycopg
 from psycopg.abc import Buffer
@@ -99,7 +99,7 @@ class SealedLog:
     def hashes(self, after: int, until: int) -> Generator[bytes, None, None]:
         """The leaf hashes alone, for whoever reads very many of them."""
         for row in self._sent(after, until, None):
-            yield sha256(b"".join((LEAF, row))).digest()
+            yield sha256(LEAF + row).digest()
 
     def rows(self, after: int, until: int, limit: int | None = None) -> Iterator[bytes]:
         """The leaves themselves."""
@@ -113,13 +113,27 @@ class SealedLog:
             self._connection.cursor() as cursor,
             cursor.copy(statement, params) as sent,
         ):
-            chunks = iter(sent)
-            first = bytes(next(chunks, b""))[_HEADER_BYTES:]
-            if len(first) > _TRAILER_BYTES:
-                yield first
-            for chunk in chunks:
-                if len(chunk) > _TRAILER_BYTES:
-                    yield chunk
+            yield from self._arriving(sent)
+
+    def _arriving(self, sent: psycopg.Copy) -> Iterator[Buffer]:
+        """A row at a time, up to the trailer. What is here already is taken without asking psycopg's loop
+        for it, which would cost more than the row itself: 1.1 of 1.9 microseconds.
+        """
+        here = self._connection.pgconn.get_copy_data
+        chunk = memoryview(sent.read())[_HEADER_BYTES:]
+        while chunk:
+            size, row = len(chunk), chunk
+            while size > _TRAILER_BYTES:
+                yield row
+                size, row = here(1)
+            if size < 0:
+                self._broken_off()
+            chunk = memoryview(sent.read())
+
+    def _broken_off(self) -> NoReturn:
+        """The server has ended a COPY before its trailer; the reason is in what it sent last."""
+        result = self._connection.pgconn.get_result()
+        raise psycopg.OperationalError(result.get_error_message() if result else "the connection was lost")
 
     def append(self, seal: Seal, marks: bytes) -> None:
         params = {

@@ -17,14 +17,17 @@ from adapters.log_errors import LogUnreadable
 from adapters.postgres_seals import LOWEST, SealedLog
 from adapters.seal_key import SealKeys
 from adapters.seal_ranges import Fault, Job, Read, read_again, start
-from adapters.worker_pool import Progress, workers
+from adapters.worker_pool import Progress, worker_count, workers
 from orchestrator.seals import Seal, wrong_in_chain
 
-JOB_EVENTS: Final = 50_000
+JOB_EVENTS: Final = 25_000
 """Events that one process reads at a time."""
 
-AHEAD: Final = 4
-"""Jobs that other processes have been given: one each, and another for when it is done."""
+OWN_CORES: Final = 1
+"""This process reads as well as the others."""
+
+AHEAD: Final = 2
+"""Jobs that each other process has been given: one it reads, and one for when that is done."""
 
 MAX_FAULTS: Final = 100
 """Kept of each log; all of them are counted."""
@@ -117,7 +120,7 @@ def _helped(dsns: Mapping[str, str], since: Mapping[str, Seal]) -> Iterator[Proc
     if events <= JOB_EVENTS:
         yield None
         return
-    with workers() as pool:
+    with workers(OWN_CORES) as pool:
         pool.submit(start)
         yield pool
 
@@ -128,8 +131,9 @@ def _read_all(
     """In any order. This process reads as well: the others need a while until they have started."""
     waiting = deque(jobs)
     going_on: dict[Future[Read], _LogWork] = {}
+    ahead = AHEAD * worker_count(OWN_CORES)
     while waiting or going_on:
-        while pool is not None and waiting and len(going_on) < AHEAD:
+        while pool is not None and waiting and len(going_on) < ahead:
             work, job = waiting.popleft()
             going_on[pool.submit(read_again, job)] = work
         if waiting:

@@ -23,12 +23,18 @@ Progress = Callable[[str, int, int], None]
 """Hears what is being done, how far that is, and where it ends."""
 
 
+def worker_count(own_cores: int = 0) -> int:
+    """One at least. `own_cores`: how many this process keeps busy itself."""
+    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - own_cores))
+
+
 @contextmanager
-def workers() -> Iterator[ProcessPoolExecutor]:
+def workers(own_cores: int = 0) -> Iterator[ProcessPoolExecutor]:
     """Processes of their own, not forks: those would share our connections and threads."""
-    count = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_work_for, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(
+        worker_count(own_cores), mp_context=context, initializer=_work_for, initargs=(os.getpid(),)
+    )
     try:
         yield pool
     except BaseException:

@@ -244,7 +244,7 @@ def _common(operation: Mapping[str, Any], method: str, path: str) -> list[type[R
     if _has_header(operation):
         kinds.append(BadHeader)
     if is_api:
-        kinds += [Unavailable, Behind if method == "GET" else Overloaded]
+        kinds += [Unavailable, Overloaded, *([Behind] if method == "GET" else [])]
     return kinds
 
 

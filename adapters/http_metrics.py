@@ -5,9 +5,10 @@ from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from adapters.http_admission import Admission
 from adapters.projection_states import STANDS_STILL, Look, Standing
 from adapters.seal_lag import SealLook
 
@@ -129,3 +130,29 @@ class SealNumbers(Collector):
             if lag.oldest_s is not None:
                 seconds.add_metric((lag.log,), lag.oldest_s)
         yield from (events, seconds)
+
+
+class AdmissionNumbers(Collector):
+    """Requests under way, how many there may be, and what was refused because there were."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        lines = {"reads": self._admission.reads, "writes": self._admission.writes}
+        under_way = GaugeMetricFamily(
+            "tillroll_http_requests_under_way", "Requests being worked on.", labels=("kind",)
+        )
+        bound = GaugeMetricFamily(
+            "tillroll_http_requests_bound", "How many of them there may be.", labels=("kind",)
+        )
+        for kind, line in lines.items():
+            under_way.add_metric((kind,), line.under_way)
+            bound.add_metric((kind,), line.bound)
+        refused = CounterMetricFamily(
+            "tillroll_http_overloaded", "Requests refused at once because too many were under way."
+        )
+        refused.add_metric((), self._admission.refused)
+        yield from (under_way, bound, refused)

@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     sell_deadline_s: Annotated[int, _whole_number("seconds", 1, 3600)] = 30
     delivery_window_s: Annotated[int, _whole_number("seconds", 0, 365 * 24 * 3600)] = 0
     queue_limit: Annotated[int, _whole_number("commands", 1, 1_000_000)] = 10_000
+    max_requests: Annotated[int, _whole_number("requests", 1, 100_000)] = 512
     max_open_orders: Annotated[int, _whole_number("orders", 1, 1_000_000)] = 10_000
     trusted_proxies: Networks = None
     currency: Currency = "CNY"

@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_codec import decode
+from adapters.http_admission import Admission
 from adapters.http_app import create_app
 from adapters.http_fast_lane import FastLane
-from adapters.http_metrics import ProjectionNumbers, SealNumbers
+from adapters.http_metrics import AdmissionNumbers, ProjectionNumbers, SealNumbers
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
 from adapters.ids import SequenceIds, new_command_id, utc_now
@@ -95,8 +96,10 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     await follower.begin()
     sessions.hears_all = people.personal.hears_all = follower.hears_all
     plant.tasks += [follower.run(), eraser.run()]
-    app = FastLane(create_app(parts, [plant.numbers.registry, *_asked_for(states, logs)]))
-    plant.tasks.append(serve_http(app, sock, trusted_proxies=settings.proxies))
+    admission = Admission(settings.max_requests)
+    numbers = [plant.numbers.registry, AdmissionNumbers(admission).registry, *_asked_for(states, logs)]
+    app = FastLane(create_app(parts, numbers), admission)
+    plant.tasks.append(serve_http(app, sock, settings.proxies, admission))
 
 
 def _asked_for(states: Callable[[], Look | None], logs: Mapping[str, str]) -> list[CollectorRegistry]:

@@ -13,8 +13,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
+from adapters.http_admission import Admission
 from adapters.http_app import create_app
+from adapters.http_fast_lane import FastLane
 from adapters.http_server import bound_socket, serve_http
+from adapters.settings import Settings
 from domain.user import Role
 from tests.adapters.http_shop import Shop, open_shop
 
@@ -112,7 +115,9 @@ def _model(route: APIRoute, status: int) -> Any:
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[Client]:
+async def open_client(admission: Admission | None = None) -> AsyncIterator[Client]:
+    """`admission`: as a shop's settings have it, unless given."""
+    admission = admission or Admission(Settings().max_requests)
     sock = bound_socket("127.0.0.1", 0)
     # asyncio does this only for sockets made with IPPROTO_TCP; without it every call takes 40 ms.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -120,7 +125,7 @@ async def open_client() -> AsyncIterator[Client]:
     sock.listen()
     async with open_shop() as shop:
         app = create_app(shop.parts())
-        server = asyncio.create_task(serve_http(app, sock))
+        server = asyncio.create_task(serve_http(FastLane(app, admission), sock, admission=admission))
         try:
             # Its connections are closed before the server stops, which would wait for them.
             async with aiohttp.ClientSession() as http:

@@ -1,0 +1,108 @@
+"""How many requests are worked on at once, and whose. What is more is refused before it is looked at.
+
+Who is let in waits behind all others that were, so the bound on them is the bound on how long anybody waits:
+as many as the shop answers in the time that a customer may wait (Little's law). How many those are, the
+answers tell: when they take too long the bound comes down in proportion, when they do not it goes up by
+little steps. Requests wait for the slowest part of the shop, whichever that is.
+
+Reads have a bound of their own: those that wait for a projection must not keep orders out.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+TARGET_S: Final = 0.4
+"""Answers that take longer, on average, bring the bound down."""
+
+WEIGHT: Final = 0.05
+"""Of one answer in that average."""
+
+LEAST: Final = 32
+DEEPEST_CUT: Final = 0.5
+STEP: Final = 0.1
+"""How much one answer moves the bound up while it is needed."""
+
+OWN_QUEUES: Final[Collection[str]] = frozenset({"/v1/users", "/v1/sessions"})
+"""Registering and logging in wait for the hashing of passwords, which bounds them itself."""
+
+
+class Line:
+    """Requests under way of one kind. Belongs to one event loop. `most`: what the bound begins with, never
+    exceeds, and comes back to whenever nothing is under way: a burst on a quiet shop is taken whole.
+
+    Fair: once half of the bound is taken, a sender who has a request under way gets another one only within
+    an equal share, one share being kept for whoever comes next. A sender without any is let in as long as
+    there is room at all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.bound = float(most)
+        self.under_way = 0
+        self._most = most
+        self._least = min(LEAST, most)
+        self._of: dict[bytes, int] = {}
+        self._usual_s = 0.0
+        self._cut_at = 0.0
+
+    def has_room(self, sender: bytes) -> bool:
+        if self.under_way * 2 < self.bound:
+            return True
+        if self.under_way >= self.bound:
+            return False
+        own = self._of.get(sender, 0)
+        return own == 0 or own < self.bound / (len(self._of) + 1)
+
+    def enter(self, sender: bytes) -> bool:
+        """Whether it may; then `leave` must follow."""
+        if not self.has_room(sender):
+            return False
+        self.under_way += 1
+        self._of[sender] = self._of.get(sender, 0) + 1
+        return True
+
+    def leave(self, sender: bytes) -> None:
+        self.under_way -= 1
+        left = self._of.pop(sender) - 1
+        if left:
+            self._of[sender] = left
+        if not self.under_way:
+            self.bound = float(self._most)
+
+    def answered(self, seconds: float, now: float) -> None:
+        """One that was worked on to its end; one that ended undecided says nothing about the load.
+
+        `now`: of a monotonic clock, in seconds. One cut at a time: what it does shows in later answers.
+        """
+        self._usual_s += (seconds - self._usual_s) * WEIGHT
+        if self._usual_s <= TARGET_S:
+            if self.under_way * 2 >= self.bound:
+                self.bound = min(self._most, self.bound + STEP)
+        elif now - self._cut_at >= self._usual_s:
+            self._cut_at = now
+            self.bound = max(self._least, self.bound * max(DEEPEST_CUT, TARGET_S / self._usual_s))
+
+
+class Admission:
+    """Of one process that answers HTTP. `most`: requests of each kind under way at once."""
+
+    def __init__(self, most: int) -> None:
+        self.reads = Line(most)
+        self.writes = Line(most)
+        self.refused = 0
+
+    def line(self, method: str, path: str) -> Line | None:
+        """Where a request has to wait; None for one that is always let in, such as what monitoring asks."""
+        if not path.startswith("/v1/") or path in OWN_QUEUES:
+            return None
+        return self.reads if method in ("GET", "HEAD") else self.writes
+
+
+def sender_of(headers: Collection[tuple[bytes, bytes]], host: str) -> bytes:
+    """Who sent a request, before anything of it is believed: its token as it came, or its address.
+
+    `headers`: names in lower case.
+    """
+    for name, value in headers:
+        if name == b"authorization":
+            return value
+    return host.encode()

@@ -8,7 +8,8 @@ little steps. Requests wait for the slowest part of the shop, whichever that is.
 Reads have a bound of their own: those that wait for a projection must not keep orders out.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from typing import Final
 
 TARGET_S: Final = 0.4
@@ -22,27 +23,32 @@ DEEPEST_CUT: Final = 0.5
 STEP: Final = 0.1
 """How much one answer moves the bound up while it is needed."""
 
+QUIET_S: Final = 1.0
+
 OWN_QUEUES: Final[Collection[str]] = frozenset({"/v1/users", "/v1/sessions"})
 """Registering and logging in wait for the hashing of passwords, which bounds them itself."""
 
 
 class Line:
     """Requests under way of one kind. Belongs to one event loop. `most`: what the bound begins with, never
-    exceeds, and comes back to whenever nothing is under way: a burst on a quiet shop is taken whole.
+    exceeds, and comes back to when nothing was under way for a second: a burst on a quiet shop is taken
+    whole. `clock`: monotonic, in seconds.
 
     Fair: once half of the bound is taken, a sender who has a request under way gets another one only within
     an equal share, one share being kept for whoever comes next. A sender without any is let in as long as
     there is room at all.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.bound = float(most)
         self.under_way = 0
+        self._clock = clock
         self._most = most
         self._least = min(LEAST, most)
         self._of: dict[bytes, int] = {}
         self._usual_s = 0.0
         self._cut_at = 0.0
+        self._empty_since = 0.0
 
     def has_room(self, sender: bytes) -> bool:
         if self.under_way * 2 < self.bound:
@@ -54,6 +60,8 @@ class Line:
 
     def enter(self, sender: bytes) -> bool:
         """Whether it may; then `leave` must follow."""
+        if not self.under_way and self._clock() - self._empty_since > QUIET_S:
+            self.bound = float(self._most)
         if not self.has_room(sender):
             return False
         self.under_way += 1
@@ -66,18 +74,18 @@ class Line:
         if left:
             self._of[sender] = left
         if not self.under_way:
-            self.bound = float(self._most)
+            self._empty_since = self._clock()
 
-    def answered(self, seconds: float, now: float) -> None:
+    def answered(self, seconds: float) -> None:
         """One that was worked on to its end; one that ended undecided says nothing about the load.
 
-        `now`: of a monotonic clock, in seconds. One cut at a time: what it does shows in later answers.
+        One cut at a time: what it does shows in later answers.
         """
         self._usual_s += (seconds - self._usual_s) * WEIGHT
         if self._usual_s <= TARGET_S:
             if self.under_way * 2 >= self.bound:
                 self.bound = min(self._most, self.bound + STEP)
-        elif now - self._cut_at >= self._usual_s:
+        elif (now := self._clock()) - self._cut_at >= self._usual_s:
             self._cut_at = now
             self.bound = max(self._least, self.bound * max(DEEPEST_CUT, TARGET_S / self._usual_s))
 

@@ -119,8 +119,7 @@ class FastLane:
                 raise
             response = await handle(call, error)
         if response.status_code != ACCEPTED:
-            now = time.monotonic()
-            self._admission.writes.answered(now - began, now)
+            self._admission.writes.answered(time.monotonic() - began)
         await response(scope, receive, send)
 
     def _handler(self, error: Exception) -> Any | None:

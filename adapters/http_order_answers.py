@@ -37,7 +37,7 @@ def order_now(order: Order) -> dict[str, Any]:
         "pay_before": placed.pay_before,
         # The read model has the same bound: its column holds no more.
         "refund_due": min(MAX_AMOUNT, sum(refund.amount for refund in order.refunds)),
-        **_contact(placed.contact),
+        **contact_fields(placed.contact),
         "goods": _goods(placed.lines),
         "created_at": placed.at,
     }
@@ -57,7 +57,7 @@ def order_never_placed(saga: Saga) -> dict[str, Any]:
         "pay_time": None,
         "pay_before": None,
         "refund_due": 0,
-        **_contact(saga.contact),
+        **contact_fields(saga.contact),
         "goods": _goods(saga.lines),
         "created_at": saga.started_at,
     }
@@ -76,7 +76,8 @@ def why_closed(saga: Saga) -> Refusal:
     return OrderAlreadyClosed(order_id=saga.order_id, close_reason=saga.reason)
 
 
-def _contact(contact: Contact) -> dict[str, str]:
+def contact_fields(contact: Contact) -> dict[str, str]:
+    """As they stand in an order's answer; sealed or not, as they are given."""
     return {
         "address": contact.address,
         "signer_name": contact.signer_name,

@@ -14,6 +14,7 @@ from adapters.http_fields import DEFAULT_PAGE, Cursor, Limit, PathOrderId, Statu
 from adapters.http_metrics import HttpMetrics
 from adapters.http_models import OrderAnswer, OrderPage, Timeline, UndecidedAnswer
 from adapters.http_order_answers import (
+    contact_fields,
     order_as_placed,
     order_never_placed,
     order_now,
@@ -106,9 +107,13 @@ async def place(call: Call, body: NewOrder) -> Response:
         call.parts.open_orders.refunded(call.caller.user_id)
     if placing.undecided:
         return _undecided(placing.order_id, headers)
-    if placing.order.placed is not None:
-        return await _answer(call, order_as_placed(placing.order.placed), 201, headers)
-    return _not_placed(placing.saga, headers)
+    if placing.order.placed is None:
+        return _not_placed(placing.saga, headers)
+    content = order_as_placed(placing.order.placed)
+    if placing.replayed:
+        return await _answer(call, content, 201, headers)
+    # What has just been sealed need not be opened again: it is what was sent.
+    return answer(content | contact_fields(contact), 201, headers)
 
 
 async def _admit(call: Call, use: KeyUse | None) -> None:

@@ -30,6 +30,11 @@ GRACE_S: Final = 5
 DROPPED_BYTES: Final = 64 * 1024
 """The body of a refused request is read and dropped up to this size; whoever sends more is cut off."""
 
+PAUSE_S: Final = 0.1
+"""A connection is not read for so long after a refusal: who does not heed Retry-After and asks at once again
+would keep the processor busy with refusals alone.
+"""
+
 
 def _written(status: str, refusal: Refusal, headers: Mapping[str, str] | None = None) -> bytes:
     """A problem as it goes through the wire."""
@@ -82,6 +87,8 @@ class ProblemProtocol(HttpToolsProtocol):
         if self.parser.should_keep_alive() and _is_short(self.headers):
             self.transport.write(_OVERLOADED)
             self.on_response_complete()
+            self.flow.pause_reading()
+            self.loop.call_later(PAUSE_S, self.flow.resume_reading)
         else:
             self.transport.write(_OVERLOADED_LAST)
             self.transport.close()

@@ -38,7 +38,8 @@ class PostgresPersonalKeys:
         await self._must_be_current(_MAKE, params)
 
     async def wrapped(self, user_ids: Collection[int], *, erased: bool = False) -> dict[int, str]:
-        found = await self._rows(_WRAPPED, {"user_ids": list(user_ids), "erased": erased})
+        statement = _WRAPPED if erased else _WRAPPED_OF_LIVING
+        found = await self._rows(statement, {"user_ids": list(user_ids)})
         return {int(user_id): wrapped for user_id, wrapped in found}
 
     async def newest(self) -> tuple[int, str] | None:
@@ -103,12 +104,16 @@ _MAKE: Final = """
 
 _NEWEST: Final = 'SELECT user_id, wrapped FROM "user".personal_keys ORDER BY user_id DESC LIMIT 1'
 
-# From the moment the log says so an erased user has no key, wherever it still lies.
 _WRAPPED: Final = """
-    SELECT k.user_id, k.wrapped FROM "user".personal_keys k
-    WHERE k.user_id = ANY(%(user_ids)s::bigint[]) AND (%(erased)s OR NOT EXISTS (
+    SELECT k.user_id, k.wrapped FROM "user".personal_keys k WHERE k.user_id = ANY(%(user_ids)s::bigint[])
+"""
+
+# From the moment the log says so an erased user has no key, wherever it still lies. OFFSET 0 has PostgreSQL
+# look into each of these users' streams; it would read the whole log for all erasures there ever were.
+_WRAPPED_OF_LIVING: Final = f"""{_WRAPPED}
+    AND NOT EXISTS (
         SELECT FROM "user".events e
-        WHERE e.originator_id = 'user-' || k.user_id AND e.topic = 'UserErased'))
+        WHERE e.originator_id = 'user-' || k.user_id AND e.topic = 'UserErased' OFFSET 0)
 """
 
 _KEPT: Final = 'SELECT order_id, wrapped FROM "user".kept_keys WHERE order_id = ANY(%(order_ids)s::bigint[])'

@@ -3,10 +3,10 @@
     python -m benchmarks.http_orders --clients 32 --seconds 8 --shape spread
     python -m benchmarks.http_orders --rate 400
 
-Customers are logged in and their carts filled over HTTP before the clock starts, and all goods that can
-be wanted are ordered once, so that every role has them in memory as the limit's PostgreSQL has. Then each
-customer places one order of two goods, from a load process of its own. `--rate`: orders a second, due
-whatever the shop does.
+Customers are signed in, have asked for their profile and filled their carts before the clock starts, and all
+goods that can be wanted are ordered once, so that every role has them in memory as the limit's PostgreSQL
+has. Then each customer places one order of two goods, from a load process of its own. `--rate`: orders a
+second, due whatever the shop does.
 """
 
 import argparse
@@ -70,6 +70,16 @@ def _two_goods(shape: str) -> Sequence[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class AskProfile:
+    """What a shop's page asks after a log-in. It leaves in memory what a log-in would: the customer's key."""
+
+    tokens: Sequence[str]
+
+    def __call__(self, number: int) -> bytes:
+        return request("GET", "/v1/users/me", b"", _bearer(self.tokens[number]))
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceOrder:
     tokens: Sequence[str]
 
@@ -104,6 +114,7 @@ def http_round(asked: HttpAsked) -> Figures:
         port = int(site.url.rpartition(":")[2])
         _all_answered(200, port, FillCart(early, asked.shape, in_turn=True), warm)
         _all_answered(201, port, PlaceOrder(early), warm)
+        _all_answered(200, port, AskProfile(tokens), wanted)
         _all_answered(200, port, FillCart(tokens, asked.shape), wanted)
         dsn = site.settings.dsn("order")
         assert dsn is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.http_admission import LEAST, OWN_QUEUES, TARGET_S, Admission, Line, sender_of
+from adapters.http_admission import LEAST, OWN_QUEUES, QUIET_S, TARGET_S, Admission, Line, sender_of
 from adapters.http_errors import document
 from adapters.http_server import DROPPED_BYTES
 from domain.refusals import Overloaded
@@ -61,43 +61,51 @@ def test_what_is_left_of_a_sender_is_forgotten() -> None:
     assert (line.under_way, line._of) == (0, {})
 
 
-def answer_all(line: Line, seconds: float, count: int, *, starting_at: float) -> float:
-    """`count` answers one after the other while the line is full; the time of the last one."""
-    now = starting_at
-    for _ in range(count):
-        now += seconds / line.under_way
-        line.answered(seconds, now)
-    return now
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def test_slow_answers_bring_the_bound_down_to_what_is_answered_in_time() -> None:
     """A shop that answers 200 requests a second, whatever is asked of it."""
-    per_s, now = 200.0, 100.0
-    line = Line(1_000)
-    n = 0
+    per_s, clock = 200.0, Clock()
+    line = Line(1_000, clock)
+    entered_last = 0
     for _ in range(10_000):
-        while line.enter(b"%d" % n):
-            n += 1
-        now += 1 / per_s
-        line.answered(line.under_way / per_s, now)
-        line.leave(b"%d" % (n - line.under_way))
+        while line.enter(b"%d" % (entered_last + 1)):
+            entered_last += 1
+        clock.now += 1 / per_s
+        line.answered(line.under_way / per_s)
+        line.leave(b"%d" % (entered_last - line.under_way + 1))
     assert line.bound == pytest.approx(per_s * TARGET_S, rel=0.15)
 
 
 def test_the_bound_never_goes_below_the_least_and_comes_back_on_a_quiet_shop() -> None:
-    line = Line(MOST)
-    entered(line, ANN, 1)
-    answer_all(line, 30.0, 1_000, starting_at=100.0)
+    clock = Clock()
+    line = Line(MOST, clock)
+    line.enter(ANN)
+    for _ in range(1_000):
+        clock.now += 1.0
+        line.answered(30.0)
     assert line.bound == LEAST
     line.leave(ANN)
+    clock.now += QUIET_S / 2
+    line.enter(ANN)
+    assert line.bound == LEAST
+    line.leave(ANN)
+    clock.now += QUIET_S * 2
+    line.enter(ANN)
     assert line.bound == MOST
 
 
 def test_one_slow_answer_among_quick_ones_changes_nothing() -> None:
-    line = Line(MOST)
-    entered(line, ANN, 1)
-    answer_all(line, 0.01, 100, starting_at=100.0)
-    line.answered(3.0, 200.0)
+    line = Line(MOST, Clock())
+    line.enter(ANN)
+    for seconds in (*[0.01] * 100, 3.0):
+        line.answered(seconds)
     assert line.bound == MOST
 
 
@@ -130,7 +138,12 @@ async def client(admission: Admission) -> AsyncIterator[Client]:
 
 
 def fill(line: Line) -> None:
-    line.bound = 0.0
+    """As full as it can be, of nobody's requests."""
+    line.under_way, line.bound = 1, 0.0
+
+
+def empty(line: Line) -> None:
+    line.under_way, line.bound = 0, float(MOST)
 
 
 async def spoken(client: Client, *parts: bytes) -> bytes:
@@ -187,7 +200,7 @@ async def test_a_refused_connection_is_as_good_as_any(client: Client, admission:
     fill(admission.writes)
     refused = await spoken(client, put_cart(b"{}" * 1_000, bearer) + put_cart(b'{"items":[]}', bearer))
     assert refused.count(b"HTTP/1.1 503") == 2
-    admission.writes.bound = float(MOST)
+    empty(admission.writes)
     assert (await client.call("PUT", "/v1/cart", {"items": []}, token=customer)).status == 200
 
 
@@ -201,7 +214,7 @@ async def test_what_is_refused_can_be_sent_again_on_the_same_connection(
     fill(admission.writes)
     writer.write(request)
     assert (await _heard(reader)).startswith(b"HTTP/1.1 503")
-    admission.writes.bound = float(MOST)
+    empty(admission.writes)
     writer.write(request)
     assert (await _heard(reader)).startswith(b"HTTP/1.1 200")
     writer.close()

@@ -13,14 +13,14 @@ ANN, BOB = 7, 8
 
 
 class Desk:
-    """A quota of 5, with a clock that is set and counts that are noted."""
+    """A quota of 5 unless said, with a clock that is set and counts that are noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 5) -> None:
         self.now = 1_000.0
         self.open = {ANN: 0, BOB: 0}
         self.counted: list[int] = []
         self.is_away = False
-        self.quota = OpenOrders(self._count, lambda: self.now, limit=5)
+        self.quota = OpenOrders(self._count, lambda: self.now, limit)
 
     async def _count(self, user_ids: Collection[int], limit: int) -> dict[int, int]:
         if self.is_away:
@@ -131,3 +131,55 @@ async def test_the_refusal_says_the_limit(desk: Desk) -> None:
     said = document(refused.value)
     assert (said["status"], said["type"]) == (429, "urn:tillroll:too-many-open-orders")
     assert (said["limit"], said["open"]) == (5, 5)
+
+
+# on credit: a hundredth of the limit
+
+
+async def test_with_much_room_nobody_waits_for_the_count() -> None:
+    desk = Desk(limit=500)
+    desk.is_away = True
+    assert [await desk.order(ANN) for _ in range(5)] == [True] * 5
+    with pytest.raises(ConnectionError):
+        await desk.quota.admit(ANN)
+
+
+async def test_all_who_are_let_in_on_credit_are_counted_together() -> None:
+    desk = Desk(limit=500)
+    for user_id in (ANN, BOB, ANN):
+        await desk.order(user_id)
+    await settled()
+    assert sorted(desk.counted) == [ANN, BOB]
+    desk.is_away = True
+    for _ in range(400):
+        await desk.quota.admit(ANN)
+
+
+async def test_what_was_let_in_on_credit_counts() -> None:
+    desk = Desk(limit=500)
+    desk.open[ANN] = 497
+    taken = [await desk.order(ANN) for _ in range(3)]
+    await settled()
+    assert taken == [True] * 3
+    assert not await desk.order(ANN)
+
+
+async def test_near_the_limit_there_is_no_credit() -> None:
+    desk = Desk(limit=500)
+    desk.open[ANN] = 500
+    assert await desk.order(ANN)
+    await settled()
+    assert [await desk.order(ANN) for _ in range(10)] == [False] * 10
+
+
+async def test_credit_that_was_not_used_is_given_back() -> None:
+    desk = Desk(limit=500)
+    desk.is_away = True
+    for _ in range(100):
+        await desk.quota.admit(ANN)
+        desk.quota.refunded(ANN)
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)

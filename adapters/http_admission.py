@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 TARGET_S: Final = 0.4
 """Answers that take longer, on average, bring the bound down."""
 
@@ -114,3 +116,28 @@ def sender_of(headers: Collection[tuple[bytes, bytes]], host: str) -> bytes:
         if name == b"authorization":
             return value
     return host.encode()
+
+
+class Admitting:
+    """ASGI application around another one: lets requests in, as far as there is room."""
+
+    def __init__(self, app: ASGIApp, refuse: ASGIApp, admission: Admission) -> None:
+        """`refuse`: answers in its place."""
+        self._app = app
+        self._refuse = refuse
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = self._admission.line(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if line is None:
+            await self._app(scope, receive, send)
+            return
+        sender = sender_of(scope["headers"], (scope.get("client") or ("",))[0])
+        if not line.enter(sender):
+            self._admission.refused += 1
+            await self._refuse(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            line.leave(sender)

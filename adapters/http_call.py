@@ -28,6 +28,9 @@ REPLAYED_HEADER: Final = "Idempotency-Replayed"
 MAX_KEY_CHARS: Final = 255
 DIGEST_CHARS: Final = 32
 
+SENT: Final = "tillroll.sent"
+"""In the scope of a request whose whole body was there before it was looked at: that body."""
+
 FIXED: Final = frozenset(path for _, path in WHO if "{" not in path)
 
 _encode = msgspec.json.Encoder().encode
@@ -74,6 +77,10 @@ class Call(Request):
             raise Unauthorized
         return key
 
+    async def body(self) -> bytes:
+        sent: bytes | None = self.scope.get(SENT)
+        return await super().body() if sent is None else sent
+
     async def json(self) -> Any:
         """UTF-8 only: Python's own reader would guess UTF-16 and more, and takes NaN. Raises ValueError."""
         return json.loads((await self.body()).decode(), parse_constant=_no_number)
@@ -95,7 +102,7 @@ class Call(Request):
         if not (len(keys) == 1 and 1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
             raise BadHeader(header=KEY_HEADER, expected=f"1 to {MAX_KEY_CHARS} printable ASCII characters")
         digest = _digest(f"{self.caller.name}\n{key}".encode())
-        request = f"{self.method}\n{self.url.path}\n".encode() + await self.body()
+        request = f"{self.method}\n{self.scope['path']}\n".encode() + await self.body()
         return KeyUse(streams.key(digest), (await self.person_key()).fingerprint(request))
 
     async def wrote(self, log: str, position: int | None, *, by: int | None = None) -> dict[str, str]:

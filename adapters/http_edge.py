@@ -88,11 +88,13 @@ class _Exchange:
             await app(self._scope, self.receive, self.send)
         except Exception:
             # The one place where a bug in answering a request ends; the caller learns an id, the log all.
-            incident = uuid.uuid4().hex
-            logger.exception("%s %s failed, id %s", _method(self._scope), _template(self._scope), incident)
+            refusal = Internal(id=uuid.uuid4().hex)
+            logger.exception(
+                "%s %s failed, id %s", _method(self._scope), _template(self._scope), refusal.facts["id"]
+            )
             if self.status:
                 raise
-            await self._answer(Internal(id=incident))
+            await self._answer(refusal)
 
     async def _answer(self, refusal: Problem) -> None:
         await problem(refusal)(self._scope, self._receive, self.send)

@@ -1,7 +1,6 @@
 """uvicorn as one part of a process that has others: it leaves signals to whoever runs it.
 
-It also refuses what is too much, as soon as a request's head is read: no task, no scope, a fifth of the time
-that a refusal takes which is an answer like others.
+Its protocol takes the short way where there is one, and refuses what is too much before it looks at it.
 """
 
 import asyncio
@@ -11,14 +10,17 @@ from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, ip_network
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.responses import Response
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from adapters.http_admission import Admission, sender_of
-from adapters.http_edge import API_HEADERS
-from adapters.http_errors import Malformed, problem
+from adapters.http_admission import sender_of
+from adapters.http_app import Served
+from adapters.http_edge import API_HEADERS, BODY_TIMEOUT_S
+from adapters.http_errors import Malformed, TooSlow, problem
 from adapters.listening import bound_socket
 from domain.refusals import Overloaded, Refusal
 
@@ -44,8 +46,12 @@ def _written(status: str, refusal: Refusal, headers: Mapping[str, str] | None = 
 
 
 _MALFORMED: Final = _written("400 Bad Request", Malformed(), {"Connection": "close"})
+_TOO_SLOW: Final = _written("408 Request Timeout", TooSlow(), {"Connection": "close"})
 _OVERLOADED: Final = _written("503 Service Unavailable", Overloaded())
 _OVERLOADED_LAST: Final = _written("503 Service Unavailable", Overloaded(), {"Connection": "close"})
+
+_API_HEAD: Final = b"".join(b"%b: %b\r\n" % header for header in API_HEADERS) + b"\r\n"
+_CLOSE: Final = (b"connection", b"close")
 
 _ANSWERED: Final[Any] = SimpleNamespace(
     response_complete=True, disconnected=False, keep_alive=True, message_event=SimpleNamespace(set=bool)
@@ -53,16 +59,79 @@ _ANSWERED: Final[Any] = SimpleNamespace(
 """In the place of uvicorn's own record of a request, where it never came to that."""
 
 
-class ProblemProtocol(HttpToolsProtocol):
-    """What cannot be read as HTTP never reaches the application; it is a problem all the same."""
+class ShopProtocol(HttpToolsProtocol):
+    """One connection. Three things are not as uvicorn does them:
 
-    def __init__(self, *args: Any, admission: Admission | None = None, **kwargs: Any) -> None:
+    What cannot be read as HTTP never reaches the application, and is answered with a problem all the same.
+    What is too much is refused as soon as its head is read. What may go the short way is held until its body
+    is here, and then answered without ASGI.
+    """
+
+    def __init__(self, *args: Any, served: Served, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._admission = admission
+        self._admission = served.admission
+        self._fast = served.fast
+        self._held: RequestResponseCycle | None = None
+        self._too_slow_at: asyncio.TimerHandle | None = None
 
     def send_400_response(self, msg: str) -> None:
         self.transport.write(_MALFORMED)
         self.transport.close()
+
+    # the short way
+
+    def data_received(self, data: bytes) -> None:
+        if self._too_slow_at is not None:
+            self._too_slow_at.cancel()
+            self._too_slow_at = None
+        super().data_received(data)
+        if self._held is not None:
+            self._too_slow_at = self.loop.call_later(BODY_TIMEOUT_S, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._held = None
+        if self._too_slow_at is not None:
+            self._too_slow_at.cancel()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.more_body and not cycle.waiting_for_100_continue and self._fast.takes(_plain(cycle)):
+            self._held = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        held, self._held = self._held, None
+        if held is not None:
+            task = self.loop.create_task(self._answer(held))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
+    def _too_slow(self) -> None:
+        """The body has not come in time, and its connection is of no more use."""
+        self._held = None
+        self.transport.write(_TOO_SLOW)
+        self.transport.close()
+
+    async def _answer(self, cycle: RequestResponseCycle) -> None:
+        response = await self._fast.answer(_plain(cycle), bytes(cycle.body))
+        if response is None:
+            await cycle.run_asgi(self.app)
+        elif not cycle.disconnected:
+            self._write(cycle, response)
+
+    def _write(self, cycle: RequestResponseCycle, response: Response) -> None:
+        """All of it at once: uvicorn writes the head and the body, each with its own call of the system."""
+        cycle.response_started = cycle.response_complete = True
+        headers = response.raw_headers if cycle.keep_alive else [*response.raw_headers, _CLOSE]
+        head = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[response.status_code], *head, _API_HEAD, response.body]))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    # refusing
 
     def on_headers_complete(self) -> None:
         if self._is_too_much():
@@ -72,16 +141,14 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def _is_too_much(self) -> bool:
         """Only a look: the application counts a request when the whole of it is here."""
-        admission = self._admission
-        if admission is None or not (self.cycle is None or self.cycle.response_complete):
+        if not (self.cycle is None or self.cycle.response_complete):
             return False
         path = self.url.partition(b"?")[0].decode("latin-1")
-        line = admission.line(self.parser.get_method().decode(), path)
+        line = self._admission.line(self.parser.get_method().decode(), path)
         host = self.client[0] if self.client else ""
         return line is not None and not line.has_room(sender_of(self.headers, host))
 
     def _refuse(self) -> None:
-        assert self._admission is not None
         self._admission.refused += 1
         self.cycle = _ANSWERED
         if self.parser.should_keep_alive() and _is_short(self.headers):
@@ -92,6 +159,11 @@ class ProblemProtocol(HttpToolsProtocol):
         else:
             self.transport.write(_OVERLOADED_LAST)
             self.transport.close()
+
+
+def _plain(cycle: RequestResponseCycle) -> Scope:
+    """Starlette's type of what uvicorn's is too."""
+    return cast(Scope, cycle.scope)
 
 
 def _is_short(headers: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -108,24 +180,17 @@ class PartServer(uvicorn.Server):
         yield
 
 
-async def serve_http(
-    app: Any,
-    sock: socket.socket,
-    trusted_proxies: Sequence[str] = (),
-    admission: Admission | None = None,
-) -> None:
+async def serve_http(served: Served, sock: socket.socket, trusted_proxies: Sequence[str] = ()) -> None:
     """Serves on a bound socket until cancelled, then lets requests under way finish.
-
-    `admission`: that of the application, if it has one.
 
     `trusted_proxies`: addresses and networks. The client of a request that comes from one of them is the
     last in X-Forwarded-For that is not one of them; for all others the header means nothing.
     """
     config = uvicorn.Config(
-        app,
+        served.app,
         loop="none",
         # Whatever makes a protocol will do; uvicorn's annotation knows classes only.
-        http=partial(ProblemProtocol, admission=admission),  # type: ignore[arg-type]
+        http=partial(ShopProtocol, served=served),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,

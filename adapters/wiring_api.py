@@ -15,8 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.event_codec import decode
 from adapters.http_admission import Admission
-from adapters.http_app import create_app
-from adapters.http_fast_lane import FastLane
+from adapters.http_app import create_app, served
 from adapters.http_metrics import AdmissionNumbers, ProjectionNumbers, SealNumbers
 from adapters.http_parts import HttpParts
 from adapters.http_server import serve_http
@@ -98,8 +97,7 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     plant.tasks += [follower.run(), eraser.run()]
     admission = Admission(settings.max_requests)
     numbers = [plant.numbers.registry, AdmissionNumbers(admission).registry, *_asked_for(states, logs)]
-    app = FastLane(create_app(parts, numbers), admission)
-    plant.tasks.append(serve_http(app, sock, settings.proxies, admission))
+    plant.tasks.append(serve_http(served(create_app(parts, numbers), admission), sock, settings.proxies))
 
 
 def _asked_for(states: Callable[[], Look | None], logs: Mapping[str, str]) -> list[CollectorRegistry]:

@@ -14,8 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from adapters.http_admission import Admission
-from adapters.http_app import create_app
-from adapters.http_fast_lane import FastLane
+from adapters.http_app import create_app, served
 from adapters.http_server import bound_socket, serve_http
 from adapters.settings import Settings
 from domain.user import Role
@@ -125,7 +124,7 @@ async def open_client(admission: Admission | None = None) -> AsyncIterator[Clien
     sock.listen()
     async with open_shop() as shop:
         app = create_app(shop.parts())
-        server = asyncio.create_task(serve_http(FastLane(app, admission), sock, admission=admission))
+        server = asyncio.create_task(serve_http(served(app, admission), sock))
         try:
             # Its connections are closed before the server stops, which would wait for them.
             async with aiohttp.ClientSession() as http:

@@ -4,11 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 
+from adapters.http_admission import Admission
+from adapters.http_app import Served
+from adapters.http_fast_lane import FastLane
 from adapters.http_server import bound_socket, serve_http
 
 FORWARDED = "X-Forwarded-For"
@@ -22,11 +25,17 @@ async def who_are_you(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
+class NoShortWay:
+    def takes(self, _scope: Any) -> bool:
+        return False
+
+
 @asynccontextmanager
 async def served(host: str, trusted_proxies: Sequence[str]) -> AsyncIterator[str]:
     sock = bound_socket(host, 0)
     sock.listen()
-    server = asyncio.create_task(serve_http(who_are_you, sock, trusted_proxies))
+    shop = Served(who_are_you, Admission(1), cast(FastLane, NoShortWay()))
+    server = asyncio.create_task(serve_http(shop, sock, trusted_proxies))
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:

@@ -58,6 +58,10 @@ bench-audit: install ## how long an audit takes and how much memory, at EVENTS="
 bench-compare: install ## engine and HTTP beside the SQL limit and peers, in turn, with the goals, ROUNDS=5; about an hour
 	@$(BIN)/tillroll bench compare --rounds $(or $(ROUNDS),5) $(ARGS)
 
+.PHONY: bench-overload
+bench-overload: install ## ten times more orders than can be placed: who gets through, how fast, in how much memory
+	@$(BIN)/python -m benchmarks.overload $(ARGS)
+
 .PHONY: bench-scale
 bench-scale: install ## a small shop and a large one in turn, ROUNDS=5: 10 million events, 100,000 goods, a long stream
 	@$(BIN)/python -m benchmarks.scale --rounds $(or $(ROUNDS),5) $(ARGS)

@@ -27,6 +27,13 @@ STEP: Final = 0.1
 
 QUIET_S: Final = 1.0
 
+DEAF_S: Final = 0.1
+MAX_DEAF_S: Final = 2.0
+HEARD_PER_S: Final = 1_000
+"""At the least, at the most, and how many are heard again in a second. A refusal takes a tenth of a millisecond or two, most of it the
+system's; these are as many as leave the processor to those who are let in.
+"""
+
 OWN_QUEUES: Final[Collection[str]] = frozenset({"/v1/users", "/v1/sessions"})
 """Registering and logging in wait for the hashing of passwords, which bounds them itself."""
 
@@ -95,10 +102,23 @@ class Line:
 class Admission:
     """Of one process that answers HTTP. `most`: requests of each kind under way at once."""
 
-    def __init__(self, most: int) -> None:
-        self.reads = Line(most)
-        self.writes = Line(most)
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.reads = Line(most, clock)
+        self.writes = Line(most, clock)
         self.refused = 0
+        self._clock = clock
+        self._listens_at = 0.0
+
+    def deaf_s(self) -> float:
+        """How many seconds a connection is not listened to after a refusal.
+
+        Who does not heed Retry-After and asks at once again would keep the processor busy with refusals, so
+        those who were refused are heard again one after the other.
+        """
+        now = self._clock()
+        in_turn = max(now + DEAF_S, self._listens_at + 1 / HEARD_PER_S)
+        self._listens_at = min(in_turn, now + MAX_DEAF_S)
+        return self._listens_at - now
 
     def line(self, method: str, path: str) -> Line | None:
         """Where a request has to wait; None for one that is always let in, such as what monitoring asks."""

@@ -32,11 +32,6 @@ GRACE_S: Final = 5
 DROPPED_BYTES: Final = 64 * 1024
 """The body of a refused request is read and dropped up to this size; whoever sends more is cut off."""
 
-PAUSE_S: Final = 0.1
-"""A connection is not read for so long after a refusal: who does not heed Retry-After and asks at once again
-would keep the processor busy with refusals alone.
-"""
-
 
 def _written(status: str, refusal: Refusal, headers: Mapping[str, str] | None = None) -> bytes:
     """A problem as it goes through the wire."""
@@ -155,7 +150,7 @@ class ShopProtocol(HttpToolsProtocol):
             self.transport.write(_OVERLOADED)
             self.on_response_complete()
             self.flow.pause_reading()
-            self.loop.call_later(PAUSE_S, self.flow.resume_reading)
+            self.loop.call_later(self._admission.deaf_s(), self.flow.resume_reading)
         else:
             self.transport.write(_OVERLOADED_LAST)
             self.transport.close()

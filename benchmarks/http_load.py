@@ -16,13 +16,13 @@ import gc
 import time
 from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from multiprocessing import get_context
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
 import uvloop
@@ -41,6 +41,12 @@ class Requests(Protocol):
     def __call__(self, number: int) -> bytes:
         """The whole request, head and body. `number` counts from 0 and never comes twice in a load."""
         ...
+
+
+class Hearing(Requests, Protocol):
+    """Requests that depend on what became of the ones before."""
+
+    def heard(self, number: int, status: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,15 @@ class Loaded:
     """What came of it, by status. `seconds`: of the counted part.
 
     `unanswered`: were due, and had no answer when patience ended or their connection did.
+    `since_sent`: the same, not since they were due. `came`: answers that came in the counted part, whenever they were due.
     `broken`: connections that the server closed; each is made anew.
     `cpu_s`: of the load's own process, warm-up included.
     """
 
     seconds: float
     answers: Mapping[int, Latencies]
+    since_sent: Mapping[int, Latencies]
+    came: Mapping[int, int]
     unanswered: int
     broken: int
     cpu_s: float
@@ -112,14 +121,16 @@ class _Counted:
     from_s: float
     until_s: float
     seconds: dict[int, "array[float]"] = field(default_factory=dict)
+    since_sent: dict[int, "array[float]"] = field(default_factory=dict)
+    came: dict[int, int] = field(default_factory=dict)
 
-    def add(self, status: int, due: float, now: float, *, by_due: bool) -> None:
+    def add(self, status: int, due: float, sent: float, now: float, *, by_due: bool) -> None:
         """At a constant rate what was due in the window counts, else what was answered in it."""
+        if self.from_s <= now < self.until_s:
+            self.came[status] = self.came.get(status, 0) + 1
         if self.from_s <= (due if by_due else now) < self.until_s:
-            times = self.seconds.get(status)
-            if times is None:
-                times = self.seconds[status] = array("d")
-            times.append(now - due)
+            self.seconds.setdefault(status, array("d")).append(now - due)
+            self.since_sent.setdefault(status, array("d")).append(now - sent)
 
 
 class _Generator:
@@ -127,6 +138,7 @@ class _Generator:
         self._port = port
         self._requests = requests
         self._load = load
+        self._hears: Callable[[int, int], None] | None = getattr(requests, "heard", None)
         self._number = 0
         self._free: deque[_Connection] = deque()
         self._due: deque[float] = deque()
@@ -150,10 +162,21 @@ class _Generator:
         await self._drain()
         answers = {status: _latencies(times) for status, times in self._counted.seconds.items()}
         unanswered = self._unanswered + self._busy + len(self._due)
-        return Loaded(self._load.seconds, answers, unanswered, self._broken, time.process_time() - cpu)
+        return Loaded(
+            self._load.seconds,
+            answers,
+            {status: _latencies(times) for status, times in self._counted.since_sent.items()},
+            self._counted.came,
+            unanswered,
+            self._broken,
+            time.process_time() - cpu,
+        )
 
-    def answered(self, connection: "_Connection", status: int, due: float, *, usable: bool) -> None:
-        self._counted.add(status, due, time.perf_counter(), by_due=self._load.rate is not None)
+    def answered(self, connection: "_Connection", asked: "_Asked", status: int, *, usable: bool) -> None:
+        if self._hears is not None:
+            self._hears(asked.number, status)
+        by_due = self._load.rate is not None
+        self._counted.add(status, asked.due, asked.sent, time.perf_counter(), by_due=by_due)
         self._busy -= 1
         if usable:
             self._use(connection)
@@ -186,7 +209,7 @@ class _Generator:
     def _send(self, connection: "_Connection", due: float) -> None:
         self._busy += 1
         number, self._number = self._number, self._number + 1
-        connection.send(self._requests(number), due)
+        connection.send(_Asked(number, due, time.perf_counter()), self._requests(number))
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()
@@ -227,6 +250,14 @@ class _Generator:
                     await self._quiet.wait()
 
 
+class _Asked(NamedTuple):
+    """A request under way, with times of the loop's clock."""
+
+    number: int
+    due: float
+    sent: float
+
+
 class _Connection(asyncio.Protocol):
     """One request under way at a time."""
 
@@ -234,29 +265,29 @@ class _Connection(asyncio.Protocol):
         self._generator = generator
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._due: float | None = None
+        self._asked: _Asked | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are transports by what they can do, not by class; they send without delay.
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._generator.lost(self, was_busy=self._due is not None)
+        self._generator.lost(self, was_busy=self._asked is not None)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
-    def send(self, request: bytes, due: float) -> None:
+    def send(self, asked: _Asked, request: bytes) -> None:
         assert self._transport is not None
-        assert self._due is None, "one at a time"
-        self._due = due
+        assert self._asked is None, "one at a time"
+        self._asked = asked
         self._transport.write(request)
 
     def on_message_complete(self) -> None:
-        due, self._due = self._due, None
-        assert due is not None, "an answer that nobody asked for"
+        asked, self._asked = self._asked, None
+        assert asked is not None, "an answer that nobody asked for"
         usable = self._parser.should_keep_alive()
-        self._generator.answered(self, self._parser.get_status_code(), due, usable=usable)
+        self._generator.answered(self, asked, self._parser.get_status_code(), usable=usable)
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:

@@ -107,35 +107,43 @@ def http_round(asked: HttpAsked) -> Figures:
     wanted = (
         int((asked.rate * 1.05 if asked.rate else CUSTOMERS_PER_S) * (asked.seconds + load.warm_up_s)) + 64
     )
-    warm = 1 if asked.shape == "hot" else GOODS_COUNT // 2
     with fresh_site(load_settings(), "bench") as site:
-        tokens = asyncio.run(open_customers(site.settings, warm + wanted))
-        early, tokens = tokens[:warm], tokens[warm:]
-        port = int(site.url.rpartition(":")[2])
-        _all_answered(200, port, FillCart(early, asked.shape, in_turn=True), warm)
-        _all_answered(201, port, PlaceOrder(early), warm)
-        _all_answered(200, port, AskProfile(tokens), wanted)
-        _all_answered(200, port, FillCart(tokens, asked.shape), wanted)
+        port, tokens, warm = ready(site, wanted, asked.shape)
         dsn = site.settings.dsn("order")
         assert dsn is not None
-        settle(dsn)
         sys.stderr.write("placing\n")
         before, own = Work.until_now(dsn), _roles_cpu_s(site)
         result = loaded(port, PlaceOrder(tokens), load)
         own = _roles_cpu_s(site) - own
         work = Work.until_now(dsn).since(before)
-        written = _orders(dsn) - warm
+        written = orders_written(dsn) - warm
     assert written >= result.count(201), f"{written} orders written, {result.count(201)} answered"
     return figures_of_load("http", asked.shape, asked.clients, result, work, own_cpu_s=own, written=written)
 
 
-def _all_answered(status: int, port: int, requests: Requests, wanted: int) -> None:
+def ready(site: Site, customers: int, shape: str) -> tuple[int, list[str], int]:
+    """The shop's port, the tokens of customers with full carts, and how many orders came before them."""
+    warm = 1 if shape == "hot" else GOODS_COUNT // 2
+    tokens = asyncio.run(open_customers(site.settings, warm + customers))
+    early, tokens = tokens[:warm], tokens[warm:]
+    port = int(site.url.rpartition(":")[2])
+    all_answered(200, port, FillCart(early, shape, in_turn=True), warm)
+    all_answered(201, port, PlaceOrder(early), warm)
+    all_answered(200, port, AskProfile(tokens), customers)
+    all_answered(200, port, FillCart(tokens, shape), customers)
+    dsn = site.settings.dsn("order")
+    assert dsn is not None
+    settle(dsn)
+    return port, tokens, warm
+
+
+def all_answered(status: int, port: int, requests: Requests, wanted: int) -> None:
     """Before the clock starts. Raises AssertionError when one is answered otherwise."""
     made = loaded(port, requests, Load(FILLING, FILL_LIMIT_S, None, 0.0, wanted))
     assert made.count(status) == wanted, f"not all {status}: {made.answers}, {made.unanswered} unanswered"
 
 
-def _orders(dsn: str) -> int:
+def orders_written(dsn: str) -> int:
     """Orders that were placed; each took two units. Raises AssertionError when stock says otherwise."""
     with psycopg.connect(dsn) as connection:
         placed, taken = connection.execute(_BOOKS).fetchone() or (0, 0)

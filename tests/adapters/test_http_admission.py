@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from adapters.http_admission import LEAST, OWN_QUEUES, QUIET_S, TARGET_S, Admission, Line, sender_of
+from adapters.http_admission import (
+    DEAF_S,
+    HEARD_PER_S,
+    LEAST,
+    OWN_QUEUES,
+    QUIET_S,
+    TARGET_S,
+    Admission,
+    Line,
+    sender_of,
+)
 from adapters.http_errors import document
 from adapters.http_server import DROPPED_BYTES
 from domain.refusals import Overloaded
@@ -107,6 +117,17 @@ def test_one_slow_answer_among_quick_ones_changes_nothing() -> None:
     for seconds in (*[0.01] * 100, 3.0):
         line.answered(seconds)
     assert line.bound == MOST
+
+
+def test_a_refused_connection_is_not_listened_to_for_a_moment_and_many_are_heard_in_turn() -> None:
+    clock = Clock()
+    admission = Admission(MOST, clock)
+    assert admission.deaf_s() == pytest.approx(DEAF_S)
+    deaf = [admission.deaf_s() for _ in range(HEARD_PER_S)]
+    assert deaf[-1] == pytest.approx(1 + DEAF_S)
+    assert max(admission.deaf_s() for _ in range(5 * HEARD_PER_S)) == pytest.approx(MAX_DEAF_S)
+    clock.now += 3.0
+    assert admission.deaf_s() == pytest.approx(DEAF_S)
 
 
 def test_what_monitoring_asks_and_what_has_its_own_queue_is_always_let_in() -> None:

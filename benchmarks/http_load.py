@@ -80,7 +80,8 @@ class Loaded:
     """What came of it, by status. `seconds`: of the counted part.
 
     `unanswered`: were due, and had no answer when patience ended or their connection did.
-    `since_sent`: the same, not since they were due. `came`: answers that came in the counted part, whenever they were due.
+    `since_sent`: the answers, not since they were due. `came`: all that came in the counted part, whenever
+    they were due.
     `broken`: connections that the server closed; each is made anew.
     `cpu_s`: of the load's own process, warm-up included.
     """

@@ -77,8 +77,8 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`due_per_s`: 0 for as fast as answers come. Rates are of what came while it was counted, milliseconds of
-    what was due in it; `sent_p99_ms` counts since it was sent: a load waits for a free connection before.
+    """`due_per_s`: 0 for as fast as answers come. Rates are of what came while it was counted, milliseconds
+    of what was due in it; `sent_p99_ms` counts since it was sent: a load waits for a free connection before.
     `load_cores`: what making the load took of the two.
     """
 

@@ -11,6 +11,7 @@ from adapters.http_admission import (
     DEAF_S,
     HEARD_PER_S,
     LEAST,
+    MAX_DEAF_S,
     OWN_QUEUES,
     QUIET_S,
     TARGET_S,

@@ -150,10 +150,14 @@ class ShopProtocol(HttpToolsProtocol):
             self.transport.write(_OVERLOADED)
             self.on_response_complete()
             self.flow.pause_reading()
-            self.loop.call_later(self._admission.deaf_s(), self.flow.resume_reading)
+            self.loop.call_later(self._admission.deaf_s(), self._hear_again)
         else:
             self.transport.write(_OVERLOADED_LAST)
             self.transport.close()
+
+    def _hear_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
 
 def _plain(cycle: RequestResponseCycle) -> Scope:

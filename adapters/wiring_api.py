@@ -95,9 +95,14 @@ async def add_api(plant: Plant, sock: socket.socket) -> None:
     await follower.begin()
     sessions.hears_all = people.personal.hears_all = follower.hears_all
     plant.tasks += [follower.run(), eraser.run()]
-    admission = Admission(settings.max_requests)
-    numbers = [plant.numbers.registry, AdmissionNumbers(admission).registry, *_asked_for(states, logs)]
-    plant.tasks.append(serve_http(served(create_app(parts, numbers), admission), sock, settings.proxies))
+    _serve(plant, sock, parts, _asked_for(states, logs))
+
+
+def _serve(plant: Plant, sock: socket.socket, parts: HttpParts, asked_for: list[CollectorRegistry]) -> None:
+    admission = Admission(plant.settings.max_requests)
+    numbers = [plant.numbers.registry, AdmissionNumbers(admission).registry, *asked_for]
+    app = served(create_app(parts, numbers), admission)
+    plant.tasks.append(serve_http(app, sock, plant.settings.proxies))
 
 
 def _asked_for(states: Callable[[], Look | None], logs: Mapping[str, str]) -> list[CollectorRegistry]:

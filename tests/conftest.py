@@ -13,6 +13,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from adapters.embedded_servers import EmbeddedServers
+from tests.databases import drop_database
 
 FIGURES = pytest.StashKey[list[str]]()
 """Lines that tests want to be read: how much was looked at, and how fast."""
@@ -70,7 +71,7 @@ def fresh_database(postgres_dsn: str) -> Iterator[str]:
     with psycopg.connect(postgres_dsn, autocommit=True) as owner:
         owner.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(name)))
         yield conninfo.make_conninfo(postgres_dsn, dbname=name)
-        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop_database(owner, name)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from domain.sale import Rollback
 from domain.services import GOODS, INVENTORY, ORDER, USER
 from domain.user import RegisterUser, Role
 from tests.adapters.stored_history import store
+from tests.databases import drop_database
 from tests.shop_history import ShopHistory
 
 NAMES = ("Red mug", "RED MUG, large", "red cup", "Éclair tray", "éclair fork", "50%_off", "50 off")
@@ -57,7 +58,7 @@ def database_with(shop: ShopHistory, postgres_dsn: str) -> Iterator[str]:
         address = conninfo.make_conninfo(postgres_dsn, dbname=name)
         store(shop, address)
         yield address
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(owner, name)
 
 
 async def all_pages(page: Callable[[str | None], Awaitable[Page]]) -> list[Item]:

@@ -20,6 +20,7 @@ from domain.sale import Line, RollbackBarred, RolledBack, Sold
 from domain.stock import StockReturned, StockSet, StockSold
 from orchestrator.audit import Report
 from tests.adapters.stored_history import store
+from tests.databases import drop_database
 from tests.shop_history import START, ShopHistory
 
 LOGS = ("order", "inventory")
@@ -95,7 +96,7 @@ def shop_dsn(postgres_dsn: str) -> Iterator[str]:
         dsn = conninfo.make_conninfo(postgres_dsn, dbname=name)
         store(shop, dsn)
         yield dsn
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(owner, name)
 
 
 @pytest.fixture

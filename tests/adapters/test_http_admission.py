@@ -242,6 +242,15 @@ async def test_what_is_refused_can_be_sent_again_on_the_same_connection(
     writer.close()
 
 
+async def test_who_leaves_after_a_refusal_leaves_nothing_behind(
+    client: Client, admission: Admission, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(admission.writes)
+    assert (await spoken(client, put_cart())).startswith(b"HTTP/1.1 503")
+    await asyncio.sleep(2 * DEAF_S)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -8,6 +8,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from tests.adapters.night_shop import PAGE, Answer, answers, ask, night_shop, shape, stored
+from tests.databases import drop_database
 
 SHOWN = list(answers(PAGE.read_text()))
 
@@ -21,7 +22,7 @@ def night(postgres_dsn: str) -> Iterator[str]:
         dsn = conninfo.make_conninfo(postgres_dsn, dbname=name)
         stored(night_shop(), dsn)
         yield dsn
-        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop_database(owner, name)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from domain.user import RegisterUser, Role
 from orchestrator.timeline import timeline
 from tests.adapters.night_shop import ask
 from tests.adapters.stored_history import store
+from tests.databases import drop_database
 from tests.shop_history import PAYMENT_WINDOW, START, ShopHistory
 
 EMAIL = "ann@example.org"
@@ -67,7 +68,7 @@ def shop_dsn(postgres_dsn: str, key_file: Path) -> Iterator[str]:
         dsn = conninfo.make_conninfo(postgres_dsn, dbname=name)
         store(history(user_email.digest(EMAIL, read_pii_keys(key_file).email)), dsn)
         yield dsn
-        owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop_database(owner, name)
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from domain.services import GOODS, INVENTORY, ORDER, USER
 from domain.user import ChangeProfile, RegisterUser, Role
 from projections import PROJECTIONS
 from tests.adapters.read_side import LOGS, assert_same_as_fold, create_logs, live, store
+from tests.databases import drop_database
 from tests.shop_history import ShopHistory
 
 order_ids = st.sampled_from(("1", "2", "3"))
@@ -70,7 +71,7 @@ def shared_logs(postgres_dsn: str) -> Iterator[tuple[str, list[PostgresProjectio
         yield dsn, running
         for one in running:
             one.close()
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(owner, name)
 
 
 @settings(max_examples=20, deadline=None)

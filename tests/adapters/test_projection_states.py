@@ -12,6 +12,7 @@ from adapters.projection_states import Condition, Standing, look, standing_still
 from projections import PROJECTIONS
 from tests.adapters.projected_shop import kept, looked, projected_shop, recorded_ago, sql, standing_of
 from tests.adapters.read_side import LOGS, create_logs
+from tests.databases import drop_database
 from tests.shop_history import ShopHistory
 
 AWAY = "postgresql://nobody@127.0.0.1:1/none"
@@ -167,7 +168,7 @@ def test_logs_may_be_in_other_databases(fresh_database: str, shop: ShopHistory, 
             create_read_tables(reads)
             seen = look(kept(fresh_database, read=reads))
         finally:
-            owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            drop_database(owner, name)
     assert seen.missing == ()
     goods = standing_of(seen, "goods")
     assert (goods.position, goods.behind_events) == (0, len(shop.logs["goods"]))

@@ -24,6 +24,7 @@ from adapters.sealer import LogSealer, SealsDiffer
 from adapters.settings import LOGS, Settings
 from orchestrator.seals import leaf_of
 from tests.adapters.read_history import SHOP, database_with
+from tests.databases import drop_database
 
 PIECE = 40
 """Events of one seal here, so that every log but the smallest has several."""
@@ -109,7 +110,7 @@ def shop(template: Sealed, postgres_dsn: str, tmp_path: Path) -> Iterator[Sealed
         owner.execute(copied.format(Identifier(name), source))
         yield Sealed(conninfo.make_conninfo(postgres_dsn, dbname=name), data)
         close_all()
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(owner, name)
 
 
 def told(found: Verified) -> list[str]:

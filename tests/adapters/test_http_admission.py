@@ -88,6 +88,7 @@ def test_slow_answers_bring_the_bound_down_to_what_is_answered_in_time() -> None
     for _ in range(10_000):
         while line.enter(b"%d" % (entered_last + 1)):
             entered_last += 1
+            assert line.under_way <= 1_000
         clock.now += 1 / per_s
         line.answered(line.under_way / per_s)
         line.leave(b"%d" % (entered_last - line.under_way + 1))
@@ -251,6 +252,23 @@ async def test_who_leaves_after_a_refusal_leaves_nothing_behind(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def test_who_asks_again_at_once_is_not_heard_for_a_moment(
+    client: Client, admission: Admission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "deaf_s", lambda: 1.0)
+    host, port = client.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    fill(admission.writes)
+    writer.write(put_cart())
+    assert (await _heard(reader)).startswith(b"HTTP/1.1 503")
+    writer.write(put_cart())
+    await asyncio.sleep(0.2)
+    assert admission.refused == 1
+    assert await asyncio.wait_for(reader.read(65536), 5.0)
+    assert admission.refused == 2
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -276,6 +294,8 @@ async def test_everything_under_way_is_counted_and_uncounted(client: Client, adm
     calls += [client.call("POST", "/v1/orders", {}, token="bad") for _ in range(20)]
     answers = await asyncio.gather(*calls)
     assert {answer.status for answer in answers} == {200, 401}
+    # An application is done a little after its answer is sent.
+    await asyncio.sleep(0.1)
     assert (admission.reads.under_way, admission.writes.under_way) == (0, 0)
     assert admission.refused == 0
 

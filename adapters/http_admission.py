@@ -64,8 +64,7 @@ class Line:
             return True
         if self.under_way >= self.bound:
             return False
-        own = self._of.get(sender, 0)
-        return own == 0 or own < self.bound / (len(self._of) + 1)
+        return self._of.get(sender, 0) < self.bound / (len(self._of) + 1)
 
     def enter(self, sender: bytes) -> bool:
         """Whether it may; then `leave` must follow."""

@@ -195,14 +195,24 @@ class Queries:
         given = frozenset(key for key, value in params.items() if value is not None)
         text = statement_for(name, self._schema, given)
         try:
-            async with (
-                self._pool.connection() as connection,
-                connection.cursor(row_factory=dict_row) as cursor,
-            ):
-                await cursor.execute(text, params, prepare=True)
-                return await cursor.fetchall()
+            # What ends a connection after it was looked at ends others of the pool too, perhaps all of them.
+            for _ in range(self._pool.max_size):
+                async with self._pool.connection() as connection:
+                    try:
+                        return await _read(connection, text, params)
+                    except psycopg.OperationalError:
+                        if not connection.broken:
+                            raise
+            async with self._pool.connection() as connection:
+                return await _read(connection, text, params)
         except psycopg.OperationalError as error:
             raise ReadsUnavailable(str(error).partition("\n")[0]) from error
+
+
+async def _read(connection: AsyncConnection[Any], text: bytes, params: Mapping[str, Any]) -> list[Item]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(text, params, prepare=True)
+        return await cursor.fetchall()
 
 
 @cache

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from adapters import postgres_queries
 from adapters.postgres_queries import Queries, ReadsUnavailable, read_pool
 from domain.cart import CartLine, PutCartLine
 from domain.goods import CreateGoods
@@ -204,6 +205,19 @@ async def test_reads_go_on_after_every_connection_was_broken(dsn: str) -> None:
         assert await queries.goods(20)
         await asyncio.to_thread(break_connections, dsn)
         assert await queries.goods(20)
+
+
+async def test_reads_go_on_when_connections_break_after_they_were_looked_at(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seems_to_live(connection: psycopg.AsyncConnection) -> None:
+        pass
+
+    monkeypatch.setattr(postgres_queries, "_must_live", seems_to_live)
+    async with read_pool(dsn, min_size=2, max_size=2) as pool:
+        await pool.wait()
+        await asyncio.to_thread(break_connections, dsn)
+        assert await Queries(pool).goods(20)
 
 
 def break_connections(dsn: str) -> None:

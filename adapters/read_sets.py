@@ -70,7 +70,10 @@ def check_live(dsn: str) -> None:
             raise CannotRebuild(f"schema {LEAVING} is in the way; a swap needs the name for a moment")
         foreign = connection.execute(named("not_owned"), names).fetchall()
         if foreign:
-            raise CannotRebuild(f"this role does not own {foreign[0][0]}, so it cannot swap it")
+            raise CannotRebuild(
+                f"this role does not own {foreign[0][0]}, so it cannot make read models again;"
+                " `tillroll audit` compares them with SELECT alone"
+            )
         check_no_views(connection)
 
 

@@ -118,9 +118,18 @@ def _causes(entries: tuple[Entry, ...], marks: tuple[Mark, ...]) -> Iterator[str
 
 
 def _times(entries: tuple[Entry, ...], xs: list[int]) -> Iterator[Label]:
-    """Of as many marks as there is room for: the first, and each that is far enough from the one before."""
+    """Of as many marks as there is room for: the first, and each that is far enough from the one before.
+
+    Within one second it is told how long after the last time that was told.
+    """
     free_from = 0
+    told: Entry | None = None
     for x, entry in zip(xs, entries, strict=True):
-        if x >= free_from:
-            free_from = x + TIME_PX
+        if x < free_from:
+            continue
+        free_from = x + TIME_PX
+        if told is not None and f"{told.at:%H:%M:%S}" == f"{entry.at:%H:%M:%S}":
+            yield Label(x, f"+{lasted((entry.at - told.at).total_seconds())}")
+        else:
+            told = entry
             yield Label(x, f"{entry.at:%H:%M:%S}")

@@ -171,5 +171,6 @@ def test_a_role_that_may_not_is_told(dsn: str, monkeypatch: pytest.MonkeyPatch) 
 
     assert (result.exit_code, result.stderr) == (
         2,
-        "tillroll: this role does not own read.goods, so it cannot swap it\n",
+        "tillroll: this role does not own read.goods, so it cannot make read models again;"
+        " `tillroll audit` compares them with SELECT alone\n",
     )

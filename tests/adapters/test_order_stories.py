@@ -23,7 +23,7 @@ from domain.order import NONE, Payment, PayOrder
 from domain.saga import Saga, Step
 from domain.services import ORDER, USER
 from domain.user import RegisterUser, Role
-from orchestrator.timeline import timeline
+from orchestrator.timeline import Entry, timeline
 from tests.adapters.night_shop import ask
 from tests.adapters.stored_history import store
 from tests.databases import drop_database
@@ -210,6 +210,15 @@ def test_a_drawing_keeps_the_order_and_labels_the_pauses_it_cuts() -> None:
     assert xs == sorted(set(xs))
     assert len(drawing.pauses) == sum(entry.since_before_s >= LONG_PAUSE_S for entry in entries) == 1
     assert max(xs) < drawing.width
+
+
+def test_times_within_one_second_are_told_as_the_time_since() -> None:
+    at = START.replace(microsecond=0)
+    ms = (0, 0, 21, 21, 956, 956, 1_000)
+    moments = [at + timedelta(milliseconds=after) for after in ms]
+    entries = [Entry(moment, 0.0, "", "", "", "OrderStarted", "", "order", 1) for moment in moments]
+    words = [label.words for label in draw(tuple(entries), {}).times]
+    assert words == [f"{at:%H:%M:%S}", "+21 ms", "+956 ms", f"{moments[-1]:%H:%M:%S}"]
 
 
 @pytest.mark.parametrize("options", ["", " --json", " --at 2026-11-23T14:00:05Z", " --limit 2"])

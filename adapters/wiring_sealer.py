@@ -1,4 +1,4 @@
-"""The sealer role: every log sealed once or twice a second."""
+"""The sealer role: every log sealed about once a second."""
 
 from adapters.grounds import CannotStart, Grounds
 from adapters.ids import utc_now

@@ -26,6 +26,9 @@ COUNT_IS_GOOD_FOR_S: Final = 60.0
 CREDIT_SHARE: Final = 100
 """What part of the limit may be let in before it is counted; nothing where there is hardly that much left."""
 
+COUNT_AFTER_S: Final = 0.1
+"""How long who is let in on credit waits to be counted with others: a query each costs more than the count."""
+
 MAX_CUSTOMERS: Final = 100_000
 """Remembered; the one that ordered longest ago is forgotten first."""
 
@@ -113,7 +116,7 @@ class OpenOrders:
                 self._counted_now(budget, before, await self._counted.of(user_id) or 0)
 
     def _count_soon(self, user_id: int) -> None:
-        """All who are let in on credit while one query is under way are counted by the next one."""
+        """All who are let in on credit meanwhile are counted by one query."""
         self._uncounted.add(user_id)
         if self._counting is None:
             self._counting = asyncio.create_task(self._count_all(), name="open orders")
@@ -121,6 +124,7 @@ class OpenOrders:
     async def _count_all(self) -> None:
         try:
             while self._uncounted:
+                await asyncio.sleep(COUNT_AFTER_S)
                 user_ids, self._uncounted = self._uncounted, set()
                 budgets = {user_id: self._budgets[user_id] for user_id in user_ids & self._budgets.keys()}
                 before = {user_id: budget.on_credit for user_id, budget in budgets.items()}

@@ -1,8 +1,8 @@
 """Keeps projections up to date with their logs: the `projector` role, and the watchdog's own copy.
 
-A log's NOTIFY wakes its projections at once; while commits come, those of 50 ms are taken together, and of
-250 ms while there are very many: a batch costs a dozen wake-ups of PostgreSQL however small it is, and what
-an order does within one batch is one row written once. A notification can get lost, so every log and every
+A log's NOTIFY wakes its projections at once; while commits come, those of 50 ms are taken together, of 150 ms
+in a busy shop and of 250 ms when there are very many: a batch costs a dozen wake-ups of PostgreSQL however
+small it is, and what an order does within one batch is one row written once. A notification can get lost, so every log and every
 projection is also looked at once a second.
 """
 
@@ -27,10 +27,8 @@ CHANNEL: Final = "events"
 """The eventsourcing library's recorder notifies on a channel that has the name of its table."""
 
 POLL_S: Final = 1.0
-GAP_S: Final = 0.05
-BUSY_GAP_S: Final = 0.25
-BUSY_EVENTS: Final = 750
-"""New in a gap, over all logs of a database: from then on the longer gap. That is 15,000 events a second."""
+GAPS_S: Final = ((15_000, 0.25), (500, 0.15), (0, 0.05))
+"""Seconds between two looks, from so many new events a second on, over all logs of a database."""
 
 RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before what failed is tried again; the last one repeats, for as long as Postgres is away."""
@@ -113,7 +111,7 @@ class Projector:
 
     async def _watch(self, dsn: str) -> None:
         """Listen for as long as the process lives, through any number of broken connections."""
-        pauses, gap_s = _pauses(), GAP_S
+        pauses, gap_s = _pauses(), GAPS_S[-1][1]
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(session(dsn), autocommit=True) as connection:
@@ -121,7 +119,7 @@ class Projector:
                     while True:
                         new = await self._look(connection, self._logs_at[dsn])
                         pauses = _pauses()
-                        gap_s = BUSY_GAP_S if new / gap_s > BUSY_EVENTS / GAP_S else GAP_S
+                        gap_s = next(gap for least, gap in GAPS_S if new / gap_s >= least)
                         await asyncio.sleep(gap_s)
                         async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                             pass

@@ -1,7 +1,8 @@
-"""A whole shop on one machine: embedded servers, migrated logs, and two processes of roles.
+"""A whole shop on one machine: embedded servers, migrated logs, and three processes of roles.
 
-The api, inventory and orchestrator roles share a process, so an order goes through without waiting for
-another interpreter; the projector and the sealer have their own, so that writes wait for neither.
+The api and orchestrator roles share a process, as both write the order log. Inventory has its own, so that it
+sells while requests are read and answered; the projector and the sealer have theirs, so that nobody who
+orders waits for them.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 0.5
 READY_WITHIN_S: Final = 60.0
 READYZ_BYTES: Final = 65_536
-ROLES: Final = (("api", "inventory", "orchestrator"), ("projector", "sealer"))
+ROLES: Final = (("api", "orchestrator"), ("inventory",), ("projector", "sealer"))
 
 
 class Site:

@@ -12,6 +12,11 @@ from adapters.open_orders import COUNT_IS_GOOD_FOR_S, OpenOrders, TooManyOpenOrd
 ANN, BOB = 7, 8
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.open_orders.COUNT_AFTER_S", 0)
+
+
 class Desk:
     """A quota of 5 unless said, with a clock that is set and counts that are noted."""
 
@@ -153,6 +158,19 @@ async def test_all_who_are_let_in_on_credit_are_counted_together() -> None:
     desk.is_away = True
     for _ in range(400):
         await desk.quota.admit(ANN)
+
+
+async def test_who_comes_while_another_waits_to_be_counted_is_counted_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.open_orders.COUNT_AFTER_S", 0.02)
+    desk = Desk(limit=500)
+    await desk.order(ANN)
+    await settled()
+    await desk.order(BOB)
+    assert desk.counted == []
+    await asyncio.sleep(0.06)
+    assert sorted(desk.counted) == [ANN, BOB]
 
 
 async def test_what_was_let_in_on_credit_counts() -> None:

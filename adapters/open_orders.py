@@ -27,7 +27,7 @@ CREDIT_SHARE: Final = 100
 """What part of the limit may be let in before it is counted; nothing where there is hardly that much left."""
 
 COUNT_AFTER_S: Final = 0.1
-"""How long who is let in on credit waits to be counted with others: a query each costs more than the count."""
+"""How long who is let in on credit waits to be counted with others: a query each would cost more."""
 
 MAX_CUSTOMERS: Final = 100_000
 """Remembered; the one that ordered longest ago is forgotten first."""

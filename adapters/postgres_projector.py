@@ -2,8 +2,8 @@
 
 A log's NOTIFY wakes its projections at once; while commits come, those of 50 ms are taken together, of 150 ms
 in a busy shop and of 250 ms when there are very many: a batch costs a dozen wake-ups of PostgreSQL however
-small it is, and what an order does within one batch is one row written once. A notification can get lost, so every log and every
-projection is also looked at once a second.
+small it is, and what an order does within one batch is one row written once. A notification can get lost, so
+every log and every projection is also looked at once a second.
 """
 
 import asyncio

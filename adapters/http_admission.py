@@ -28,7 +28,7 @@ STEP: Final = 0.1
 QUIET_S: Final = 1.0
 
 DEAF_S: Final = 0.1
-MAX_DEAF_S: Final = 2.0
+MAX_DEAF_S: Final = 0.5
 HEARD_PER_S: Final = 1_000
 """At the least, at the most, and how many are heard again in a second. A refusal takes a tenth of a
 millisecond or two, most of it the system's: these leave the processor to those who are let in.

@@ -128,7 +128,7 @@ def _times(entries: tuple[Entry, ...], xs: list[int]) -> Iterator[Label]:
         if x < free_from:
             continue
         free_from = x + TIME_PX
-        if told is not None and f"{told.at:%H:%M:%S}" == f"{entry.at:%H:%M:%S}":
+        if told is not None and clock(told.at) == clock(entry.at):
             yield Label(x, f"+{lasted((entry.at - told.at).total_seconds())}")
         else:
             told = entry

@@ -214,11 +214,12 @@ def test_a_drawing_keeps_the_order_and_labels_the_pauses_it_cuts() -> None:
 
 def test_times_within_one_second_are_told_as_the_time_since() -> None:
     at = START.replace(microsecond=0)
-    ms = (0, 0, 21, 21, 956, 956, 1_000)
+    a_day = 86_400_000
+    ms = (0, 0, 21, 21, 956, 956, 1_000, 1_000, a_day + 1_000)
     moments = [at + timedelta(milliseconds=after) for after in ms]
     entries = [Entry(moment, 0.0, "", "", "", "OrderStarted", "", "order", 1) for moment in moments]
     words = [label.words for label in draw(tuple(entries), {}).times]
-    assert words == [f"{at:%H:%M:%S}", "+21 ms", "+956 ms", f"{moments[-1]:%H:%M:%S}"]
+    assert words == [f"{at:%H:%M:%S}", "+21 ms", "+956 ms", *[f"{moments[-1]:%H:%M:%S}"] * 2]
 
 
 @pytest.mark.parametrize("options", ["", " --json", " --at 2026-11-23T14:00:05Z", " --limit 2"])

@@ -235,7 +235,7 @@ class _Generator:
     async def _at_rate(self, begun: float, rate: float) -> None:
         told = 0
         while (now := time.perf_counter()) < self._counted.until_s:
-            due = int((now - begun) * rate)
+            due = int((now - begun) * rate) + 1
             self._due.extend(begun + number / rate for number in range(told, due))
             told = max(told, due)
             while self._due and self._free:

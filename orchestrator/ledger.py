@@ -30,6 +30,8 @@ MAX_STREAMS: Final = 5_000
 """Streams that the commands of one commit read. An order of 2,000 lines is as much work as a thousand small
 ones, and whoever waits behind fifty of them must not wait for all."""
 
+MAX_DRAFTED: Final = 1_000
+
 MAX_WAITING: Final = 10_000
 """Commands in the queue before new ones are refused at once."""
 
@@ -189,15 +191,16 @@ class Ledger:
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         requests = [request for waiting in batch for request in waiting.requests]
+        draft = self._books.draft(requests) if len(requests) <= MAX_DRAFTED else None
         loop = asyncio.get_running_loop()
-        settled = await loop.run_in_executor(self._thread, self._books.settle, requests)
+        committed = await loop.run_in_executor(self._thread, self._books.commit, requests, draft)
+        answers = iter(self._books.answers(requests, committed))
         self.commands += len(requests)
-        if settled.positions:
+        if committed.positions:
             self.commits += 1
-            recorded = settled.recorded() if self.listeners else ()
+            recorded = committed.recorded() if self.listeners else ()
             for listener in self.listeners:
                 listener(recorded)
-        answers = iter(settled.answers)
         for waiting in batch:
             its_own = [next(answers) for _ in waiting.requests]
             if not waiting.answers.done():

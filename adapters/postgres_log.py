@@ -60,10 +60,13 @@ class LogDatastore(PostgresDatastore):
 
 
 class PostgresLog:
-    """One log: the table `events` in the schema that has the service's name."""
+    """One log: the table `events` in the schema that has the service's name.
 
-    def __init__(self, dsn: str, schema: str) -> None:
-        self.recorder = LogRecorder(LogDatastore(dsn, schema))
+    `tells`: every append wakes who follows the log. Without it, that is left to whoever appends.
+    """
+
+    def __init__(self, dsn: str, schema: str, *, tells: bool = True) -> None:
+        self.recorder = LogRecorder(LogDatastore(dsn, schema), tells=tells)
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         with _translated():

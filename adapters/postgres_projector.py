@@ -18,13 +18,11 @@ from typing import Final
 
 import psycopg
 
+from adapters.herald import CHANNEL
 from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_read_schema import session, statement
 from projections import PROJECTIONS
 from projections.projection import Projection
-
-CHANNEL: Final = "events"
-"""The eventsourcing library's recorder notifies on a channel that has the name of its table."""
 
 POLL_S: Final = 1.0
 GAPS_S: Final = ((15_000, 0.25), (500, 0.15), (0, 0.05))

@@ -4,6 +4,8 @@ Differences from its parent, each for a reason:
 - one `INSERT ... SELECT FROM unnest(arrays)` instead of an array of composites: several times faster;
 - `pg_advisory_xact_lock` instead of `LOCK TABLE`: the same order of ids and commits, allowed to a role
   that can only SELECT and INSERT, and not stopped by VACUUM;
+- `tells=False` leaves out the NOTIFY, which holds a lock of the whole server until its transaction is on the
+  disk: commits of all logs then wait for each other. Whoever writes tells afterwards (`adapters.herald`);
 - no silent retries of an insert: after a lost COMMIT answer they report a conflict with themselves. The
   ledger asks the log instead (`select_position`).
 """
@@ -31,7 +33,9 @@ class StreamMovedOn(IntegrityError):
 class ArrayRecorder(PostgresApplicationRecorder):
     """Passes the library's own recorder test cases; `insert_events` takes one more argument, `expect`."""
 
-    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+    def __init__(
+        self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events", tells: bool = True
+    ) -> None:
         assert not datastore.enable_db_functions, "they take no lock: a tailing reader would skip events"
         # No composites, so no composite type to look up; the library does it with an unquoted name,
         # which fails for a schema called user.
@@ -48,11 +52,11 @@ class ArrayRecorder(PostgresApplicationRecorder):
             "ids": SQL(ARRAY_TYPES[datastore.originator_id_type]),
         }
         self._lock_key = f"{datastore.schema}.{events_table_name}"
-        self._begin = SQL(_BEGIN).format(key=Literal(self._lock_key), channel=Identifier(self.channel_name))
+        told = SQL("; NOTIFY {}").format(Identifier(self.channel_name)) if tells else SQL("")
+        self._begin = SQL(_BEGIN).format(key=Literal(self._lock_key), told=told)
         self._insert = SQL(_INSERT).format(**names)
-        self._append_alone = SQL(_APPEND_ALONE).format(
-            key=Literal(self._lock_key), channel=Literal(self.channel_name), **names
-        )
+        told = SQL(", pg_notify({}, '')").format(Literal(self.channel_name)) if tells else SQL("")
+        self._append_alone = SQL(_APPEND_ALONE).format(key=Literal(self._lock_key), told=told, **names)
         self._select_since = SQL(_SELECT_SINCE).format(**names)
         self._select_position = SQL(_SELECT_POSITION).format(**names)
         self._select_changed = SQL(_SELECT_CHANGED).format(**names)
@@ -137,9 +141,11 @@ class ArrayRecorder(PostgresApplicationRecorder):
 class LogRecorder(ArrayRecorder):
     """The recorder of our logs: whatever name an Application has, the table is `events`."""
 
-    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "events") -> None:
+    def __init__(
+        self, datastore: PostgresDatastore, *, events_table_name: str = "events", tells: bool = True
+    ) -> None:
         del events_table_name
-        super().__init__(datastore, events_table_name="events")
+        super().__init__(datastore, events_table_name="events", tells=tells)
 
 
 def _columns(stored_events: Sequence[StoredEvent]) -> tuple[list[Any], list[int], list[str], list[bytes]]:
@@ -154,7 +160,7 @@ def _columns(stored_events: Sequence[StoredEvent]) -> tuple[list[Any], list[int]
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 # Without parameters, so all of it travels in one message.
-_BEGIN: Final = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)); NOTIFY {channel}"
+_BEGIN: Final = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)){told}"
 
 _INSERT: Final = (
     "INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
@@ -165,7 +171,7 @@ _INSERT: Final = (
 # In autocommit, so it is a transaction. The lock comes before the first row, and so before the first id.
 _APPEND_ALONE: Final = (
     "WITH locked AS MATERIALIZED ("
-    "SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)), pg_notify({channel}, ''))"
+    "SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)){told})"
     " INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
     " SELECT events.* FROM locked,"
     " unnest(%b::{ids}, %b::bigint[], %b::text[], %b::bytea[]) AS events"

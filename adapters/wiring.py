@@ -14,6 +14,7 @@ from typing import Final
 from nats.aio.client import Client
 
 from adapters.grounds import CannotStart, Grounds
+from adapters.herald import Herald
 from adapters.ids import OrderIds, utc_now
 from adapters.ledger_codec import CODEC
 from adapters.nats_wire import NATS_ERRORS, NatsWire, WireNames, connect
@@ -55,18 +56,28 @@ class Plant(Grounds):
     sender: Sender
     numbers: WireMetrics = field(default_factory=WireMetrics)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
+    heralds: dict[str, Herald] = field(default_factory=dict)
 
     def ledger(self, service: Service) -> Ledger:
         """The one ledger of this process over that service's log."""
         known = self.ledgers.get(service.log)
         if known is not None:
             return known
-        log = PostgresLog(self.dsn(service.log), service.log)
-        ledger = Ledger(service, log, CODEC, max_waiting=self.settings.queue_limit)
+        dsn, limit = self.dsn(service.log), self.settings.queue_limit
+        log = PostgresLog(dsn, service.log, tells=False)
+        ledger = Ledger(service, log, CODEC, max_waiting=limit, after_commit=self._herald(dsn).tell)
         self.stack.callback(log.close)
         self.stack.push_async_callback(ledger.close)
         self.ledgers[service.log] = ledger
         return ledger
+
+    def _herald(self, dsn: str) -> Herald:
+        """The one of this process for the logs of that database."""
+        herald = self.heralds.get(dsn)
+        if herald is None:
+            herald = self.heralds[dsn] = Herald(dsn)
+            self.tasks.append(herald.run())
+        return herald
 
     def order_ledger(self) -> Ledger:
         """Its writes wake waiters here and send what they owe, in whichever role they are made."""

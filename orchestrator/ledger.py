@@ -30,8 +30,6 @@ MAX_STREAMS: Final = 5_000
 """Streams that the commands of one commit read. An order of 2,000 lines is as much work as a thousand small
 ones, and whoever waits behind fifty of them must not wait for all."""
 
-MAX_DRAFTED: Final = 1_000
-
 MAX_WAITING: Final = 10_000
 """Commands in the queue before new ones are refused at once."""
 
@@ -56,7 +54,8 @@ class Ledger:
     `listeners` are told every event that this ledger records, in order, before its caller is answered.
     `writer` is added to the id of every command: two ledgers that decide the same command at the same
     moment must not take each other's event for their own when the answer to a COMMIT was lost. It is made
-    up unless given. `pause` waits so many seconds while the log is away.
+    up unless given. `after_commit` is called once for every batch that recorded something. `pause` waits so
+    many seconds while the log is away.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Ledger:
         *,
         max_waiting: int = MAX_WAITING,
         writer: str = "",
+        after_commit: Callable[[], None] | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.service = service
@@ -77,6 +77,7 @@ class Ledger:
         self._log = PatientLog(log, service.log, pause)
         self._books = Bookkeeper(service, self._log, codec)
         self._max_waiting = max_waiting
+        self._after_commit = after_commit
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
         self._some_wait = asyncio.Event()
@@ -191,13 +192,15 @@ class Ledger:
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         requests = [request for waiting in batch for request in waiting.requests]
-        draft = self._books.draft(requests) if len(requests) <= MAX_DRAFTED else None
+        draft = self._books.draft(requests)
         loop = asyncio.get_running_loop()
         committed = await loop.run_in_executor(self._thread, self._books.commit, requests, draft)
         answers = iter(self._books.answers(requests, committed))
         self.commands += len(requests)
         if committed.positions:
             self.commits += 1
+            if self._after_commit is not None:
+                self._after_commit()
             recorded = committed.recorded() if self.listeners else ()
             for listener in self.listeners:
                 listener(recorded)

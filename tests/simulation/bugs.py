@@ -19,7 +19,7 @@ from domain.sale import Rollback, Sale, SaleStatus, Sell
 from domain.services import ORDER
 from domain.stock import Stock, StockSold
 from orchestrator.batch import Batch
-from orchestrator.bookkeeper import Bookkeeper, Done, Request, Settled
+from orchestrator.bookkeeper import Answer, Bookkeeper, Committed, Done, Request
 from orchestrator.intake import Delivery, Intake
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.log import LogConflict, LogUnavailable, Stored
@@ -232,35 +232,34 @@ def lost_answer_taken_for_a_conflict() -> Any:
     return patch.object(PatientLog, "append", append)
 
 
-def answered_before_commit() -> Any:
+@contextmanager
+def answered_before_commit() -> Iterator[None]:
     """Callers are told that it is done although the log could not be reached."""
-    settle = Bookkeeper.settle
+    commit, answers = Bookkeeper._commit, Bookkeeper.answers
+    hoped: dict[int, Batch] = {}
 
-    def hopeful(self: Bookkeeper, requests: Sequence[Request]) -> Settled:
-        hoped: list[Batch] = []
-        commit = self._commit
+    def remember(self: Bookkeeper, work: Batch) -> Sequence[int]:
+        try:
+            return commit(self, work)
+        except LogUnavailable:
+            hoped[id(self)] = work
+            raise
 
-        def remember(work: Batch) -> Sequence[int]:
-            try:
-                return commit(work)
-            except LogUnavailable:
-                hoped[:] = [work]
-                raise
+    def hopeful(self: Bookkeeper, requests: Sequence[Request], committed: Committed) -> Sequence[Answer]:
+        work = hoped.pop(id(self), None)
+        told = answers(self, requests, committed)
+        if work is None:
+            return told
+        states = {name: each.state for name, each in {**work.known, **work.after}.items()}
+        return [
+            Done((), states, None)
+            if isinstance(answer, Unavailable) and request.cause is not None
+            else answer
+            for request, answer in zip(requests, told, strict=True)
+        ]
 
-        with patch.object(self, "_commit", remember):
-            settled = settle(self, requests)
-        if hoped:
-            work = hoped[0]
-            answers = [
-                Done((), {name: each.state for name, each in {**work.known, **work.after}.items()}, None)
-                if isinstance(answer, Unavailable) and request.cause is not None
-                else answer
-                for request, answer in zip(requests, settled.answers, strict=True)
-            ]
-            return replace(settled, answers=answers)
-        return settled
-
-    return patch.object(Bookkeeper, "settle", hopeful)
+    with patch.object(Bookkeeper, "_commit", remember), patch.object(Bookkeeper, "answers", hopeful):
+        yield
 
 
 def late_payment_reopens() -> Any:

@@ -141,8 +141,9 @@ def _sound(item: T) -> T:
 def _must_be_lines(order_id: str, lines: Sequence[Line]) -> None:
     if not 0 < len(lines) <= MAX_LINES:
         raise Poison(f"order {order_id} has {len(lines)} lines, not 1 to {MAX_LINES}")
-    if not all(0 < line.nums <= MAX_NUMS and 0 < line.goods_id <= MAX_ID for line in lines):
-        raise Poison(f"order {order_id} has a line without goods or units, or with too many")
+    for line in lines:
+        if not (0 < line.nums <= MAX_NUMS and 0 < line.goods_id <= MAX_ID):
+            raise Poison(f"order {order_id} has a line without goods or units, or with too many")
 
 
 def _must_be_refusal(order_id: str, reason: str, short: Sequence[Short]) -> None:

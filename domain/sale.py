@@ -108,11 +108,11 @@ def evolve(sale: Sale, event: SaleEvent) -> Sale:
 def fold(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Lines of the same goods become one; order of first appearance."""
     lines = tuple(lines)
+    if len({line.goods_id for line in lines}) == len(lines):
+        return lines
     nums: dict[int, int] = {}
     for line in lines:
         nums[line.goods_id] = nums.get(line.goods_id, 0) + line.nums
-    if len(nums) == len(lines):
-        return lines
     return tuple([Line(goods_id, n) for goods_id, n in nums.items()])
 
 
@@ -135,12 +135,11 @@ def decide_sell(sale: Sale, stocks: Mapping[int, Stock], command: Sell) -> Writt
     short: list[Short] = []
     taken: list[tuple[str, StockSold]] = []
     for line in lines:
-        on_hand = stocks[line.goods_id].on_hand
-        if on_hand < line.nums:
-            short.append(Short(line.goods_id, line.nums, on_hand))
-        taken.append(
-            (streams.stock(line.goods_id), StockSold(command.order_id, line.nums, on_hand - line.nums))
-        )
+        goods_id, nums = line.goods_id, line.nums
+        on_hand = stocks[goods_id].on_hand
+        if on_hand < nums:
+            short.append(Short(goods_id, nums, on_hand))
+        taken.append((streams.stock(goods_id), StockSold(command.order_id, nums, on_hand - nums)))
     name = streams.sale(command.order_id)
     return ((name, SellRefused(lines, tuple(short))),) if short else ((name, Sold(lines)), *taken)
 

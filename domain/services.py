@@ -55,7 +55,7 @@ def _decide_adjust(command: stock.AdjustStock, states: States) -> Written:
 
 
 def _sell_reads(command: sale.Sell) -> tuple[str, ...]:
-    touched = dict.fromkeys(streams.stock(line.goods_id) for line in command.lines)
+    touched = dict.fromkeys([streams.stock(line.goods_id) for line in command.lines])
     return (streams.sale(command.order_id), *touched)
 
 

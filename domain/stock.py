@@ -83,14 +83,14 @@ StockEvent = StockSet | StockAdjusted | StockSold | StockReturned
 def evolve(stock: Stock, event: StockEvent) -> Stock:
     """The level follows from the quantity; the level an event claims is for readers and the audit."""
     match event:
-        case StockSet(on_hand, _):
-            level = on_hand
-        case StockAdjusted(delta, _, _):
-            level = stock.on_hand + delta
         case StockSold(_, nums, _):
             level = stock.on_hand - nums
         case StockReturned(_, nums, _):
             level = stock.on_hand + nums
+        case StockSet(on_hand, _):
+            level = on_hand
+        case StockAdjusted(delta, _, _):
+            level = stock.on_hand + delta
         case _:
             assert_never(event)
     return Stock(on_hand=level, version=stock.version + 1)

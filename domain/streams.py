@@ -1,4 +1,15 @@
-"""Names of streams: `<category>-<key>`, as they stand in the log's `originator_id`."""
+"""Names of streams: `<category>-<key>`, as they stand in the log's `originator_id`.
+
+Those that an order needs again and again are kept: a name that is the same string as before is also found
+faster, as its hash is known and nothing has to be compared.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+LASTING: Final = 65_536
+BRIEF: Final = 16_384
+"""Names kept of one category: those of an order are soon not asked for any more."""
 
 
 def user(user_id: int) -> str:
@@ -18,22 +29,27 @@ def goods(goods_id: int) -> str:
     return f"goods-{goods_id}"
 
 
+@lru_cache(LASTING)
 def stock(goods_id: int) -> str:
     return f"stock-{goods_id}"
 
 
+@lru_cache(BRIEF)
 def sale(order_id: str) -> str:
     return f"sale-{order_id}"
 
 
+@lru_cache(LASTING)
 def cart(user_id: int) -> str:
     return f"cart-{user_id}"
 
 
+@lru_cache(BRIEF)
 def order(order_id: str) -> str:
     return f"order-{order_id}"
 
 
+@lru_cache(BRIEF)
 def saga(order_id: str) -> str:
     return f"saga-{order_id}"
 

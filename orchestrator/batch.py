@@ -16,11 +16,8 @@ Encode = Callable[[Cause, Iterable[tuple[str, int, Any]]], list[Stored]]
 """What one command wrote, as it is stored: (stream, version, event) each."""
 
 
-class Versioned(NamedTuple):
-    """A folded state, and how many events of its stream are in it."""
-
-    version: int
-    state: Any
+Versioned = tuple[int, Any]
+"""How many events of its stream are folded, and the state they make. Plain: one is made for every event."""
 
 
 class Decided(NamedTuple):
@@ -63,10 +60,10 @@ class Batch:
     def decide(self, rule: Rule, command: Any, cause: Cause, reads: Iterable[str]) -> Decided:
         """A refusal leaves no trace in the batch, so it affects nobody else. `reads`: as its rule says."""
         after, known = self.after, self.known
-        states = {name: (after.get(name) or known[name]).state for name in reads}
+        states = {name: (after.get(name) or known[name])[1] for name in reads}
         if rule.reads_then is not reads_no_more:
             for name in rule.reads_then(command, states):
-                states[name] = (after.get(name) or known[name]).state
+                states[name] = (after.get(name) or known[name])[1]
         self._read.update(states)
         try:
             written = rule.decide(command, states)
@@ -86,13 +83,13 @@ class Batch:
             version, state = after.get(stream) or before.get(stream) or known[stream]
             version += 1
             fold = folds.get(type(event)) or folds.of(stream, type(event))
-            after[stream] = made(Versioned, (version, fold(state, event)))
+            after[stream] = (version, fold(state, event))
             placed.append((stream, version, event))
         self.stored += self._encode(cause, placed)
         before.update(after)
         self._written.append((cause, placed))
         for stream, left in after.items():
-            states[stream] = left.state
+            states[stream] = left[1]
 
     def recorded(self, positions: Sequence[int]) -> list[Recorded]:
         """Every event, with its position in the log."""
@@ -105,4 +102,4 @@ class Batch:
 
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""
-        return {name: self.known[name].version for name in self._read if name not in self.after}
+        return {name: self.known[name][0] for name in self._read if name not in self.after}

@@ -110,7 +110,7 @@ class Bookkeeper:
     def peek(self, stream: str) -> Any | None:
         """The state as last seen, or None. May be called from any thread."""
         known = self._known.get(stream)
-        return None if known is None else known.state
+        return None if known is None else known[1]
 
     def draft(self, requests: Sequence[Request]) -> Draft | None:
         """Decides from memory alone; None when the log has to be read for it."""
@@ -153,7 +153,7 @@ class Bookkeeper:
         answers: list[Answer] = []
         for request, outcome in zip(requests, committed.draft.decided, strict=True):
             if outcome is None:
-                answers.append({name: known[name].state for name in request.streams})
+                answers.append({name: known[name][1] for name in request.streams})
                 continue
             written, states, first, refusal = outcome
             last = positions[first + len(written) - 1] if written else None
@@ -187,7 +187,7 @@ class Bookkeeper:
             # A wrong guess is found by the commit, like every other, and is not made twice in one batch.
             for name in rule.begins(command):
                 if name not in self._known:
-                    self._known[name] = Versioned(0, self.service.initial(name))
+                    self._known[name] = (0, self.service.initial(name))
         return made(_Plan, (rule, command, cause, reads))
 
     def _read_then(self, planned: Iterable[_Plan | None]) -> Iterator[str]:
@@ -202,7 +202,7 @@ class Bookkeeper:
         since = {name: 0 for name in names if name not in self._known}
         for name in fresh:
             known = self._known.get(name)
-            since[name] = 0 if known is None else known.version
+            since[name] = 0 if known is None else known[0]
         if since:
             self._catch_up(since)
 
@@ -211,7 +211,7 @@ class Bookkeeper:
         news = self._log.load({name: self._after(name, version) for name, version in since.items()})
         for name in since:
             if name not in self._known:
-                self._known[name] = Versioned(0, self.service.initial(name))
+                self._known[name] = (0, self.service.initial(name))
         for stored in news:
             self._fold(self._codec.decode(stored))
         return bool(news)
@@ -222,11 +222,11 @@ class Bookkeeper:
 
     def _fold(self, recorded: Recorded) -> None:
         stream, version = recorded.originator_id, recorded.originator_version
-        known, category = self._known[stream], self.service.category_of(stream)
-        if version == known.version + 1:
-            self._known[stream] = Versioned(version, category.evolve(known.state, recorded.event))
-        elif version > known.version and category.from_last is not None:
-            self._known[stream] = Versioned(version, category.from_last(version, recorded.event))
+        (known, state), category = self._known[stream], self.service.category_of(stream)
+        if version == known + 1:
+            self._known[stream] = (version, category.evolve(state, recorded.event))
+        elif version > known and category.from_last is not None:
+            self._known[stream] = (version, category.from_last(version, recorded.event))
 
     # committing
 
@@ -250,12 +250,14 @@ class Bookkeeper:
     # remembering
 
     def _remember(self, left: Mapping[str, Versioned]) -> None:
-        known = self._known
+        """The brief ones have their own way out; the others are those written last."""
+        known, brief, brief_names = self._known, self._brief, self._brief_names
         for name, after in left.items():
             known[name] = after
-            known.move_to_end(name)
-            if type(after.state) in self._brief:
-                self._brief_names.append(name)
+            if type(after[1]) in brief:
+                brief_names.append(name)
+            else:
+                known.move_to_end(name)
 
     def _forget_the_oldest(self) -> None:
         known = self._known
@@ -272,7 +274,7 @@ class _StatesOf(Mapping[str, Any]):
         self._known = known
 
     def __getitem__(self, name: str) -> Any:
-        return self._known[name].state
+        return self._known[name][1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

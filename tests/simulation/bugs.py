@@ -250,7 +250,7 @@ def answered_before_commit() -> Iterator[None]:
         told = answers(self, requests, committed)
         if work is None:
             return told
-        states = {name: each.state for name, each in {**work.known, **work.after}.items()}
+        states = {name: state for name, (_, state) in {**work.known, **work.after}.items()}
         return [
             Done((), states, None)
             if isinstance(answer, Unavailable) and request.cause is not None

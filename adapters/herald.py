@@ -23,7 +23,7 @@ CHANNEL: Final = "events"
 TELL_EVERY_S: Final = 0.05
 """The first commit after a quiet moment is told at once, those that follow it together."""
 
-RETRY_AFTER_S: Final = 0.5
+RETRY_AFTER_S: Final = 1.0
 
 
 class Herald:
@@ -46,6 +46,8 @@ class Herald:
                     await self._tell_by(connection)
             except psycopg.Error as error:
                 logger.warning("nobody is told of new events: %s", str(error).partition("\n")[0])
+                # What could not be told is told on the next connection.
+                self._news.set()
                 await asyncio.sleep(RETRY_AFTER_S)
 
     async def _tell_by(self, connection: psycopg.AsyncConnection) -> None:

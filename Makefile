@@ -5,7 +5,9 @@
 # everything; the system's own is taken instead where it will do.
 PLAIN := import sys, sysconfig; sys.exit(sys.prefix == "/usr" or "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""))
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell python3 -c '$(PLAIN)' 2>/dev/null && /usr/bin/python3 -c '$(FITS)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
+BEST = $(shell python3 -c '$(PLAIN)' 2>/dev/null && /usr/bin/python3 -c '$(FITS)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
+# Looked up once, when it is first asked for.
+PYTHON ?= $(eval PYTHON := $(BEST))$(PYTHON)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -52,11 +52,11 @@ class ArrayRecorder(PostgresApplicationRecorder):
             "ids": SQL(ARRAY_TYPES[datastore.originator_id_type]),
         }
         self._lock_key = f"{datastore.schema}.{events_table_name}"
-        told = SQL("; NOTIFY {}").format(Identifier(self.channel_name)) if tells else SQL("")
-        self._begin = SQL(_BEGIN).format(key=Literal(self._lock_key), told=told)
-        self._insert = SQL(_INSERT).format(**names)
         told = SQL(", pg_notify({}, '')").format(Literal(self.channel_name)) if tells else SQL("")
-        self._append_alone = SQL(_APPEND_ALONE).format(key=Literal(self._lock_key), told=told, **names)
+        lock = SQL(_LOCK_AND_TELL).format(key=Literal(self._lock_key), told=told)
+        self._begin = SQL("BEGIN; {}").format(lock)
+        self._insert = SQL(_INSERT).format(**names)
+        self._append_alone = SQL(_APPEND_ALONE).format(lock=lock, **names)
         self._select_since = SQL(_SELECT_SINCE).format(**names)
         self._select_position = SQL(_SELECT_POSITION).format(**names)
         self._select_changed = SQL(_SELECT_CHANGED).format(**names)
@@ -159,8 +159,8 @@ def _columns(stored_events: Sequence[StoredEvent]) -> tuple[list[Any], list[int]
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
-# Without parameters, so all of it travels in one message.
-_BEGIN: Final = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)){told}"
+# Without parameters, so that it travels in one message with BEGIN.
+_LOCK_AND_TELL: Final = "SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)){told}"
 
 _INSERT: Final = (
     "INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
@@ -170,8 +170,7 @@ _INSERT: Final = (
 
 # In autocommit, so it is a transaction. The lock comes before the first row, and so before the first id.
 _APPEND_ALONE: Final = (
-    "WITH locked AS MATERIALIZED ("
-    "SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)){told})"
+    "WITH locked AS MATERIALIZED ({lock})"
     " INSERT INTO {schema}.{table} (originator_id, originator_version, topic, state)"
     " SELECT events.* FROM locked,"
     " unnest(%b::{ids}, %b::bigint[], %b::text[], %b::bytea[]) AS events"

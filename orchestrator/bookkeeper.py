@@ -114,19 +114,9 @@ class Bookkeeper:
 
     def draft(self, requests: Sequence[Request]) -> Draft | None:
         """Decides from memory alone; None when the log has to be read for it."""
-        known = self._known
-        planned: list[_Plan] = []
-        for request in requests:
-            plan = self._plan(request, guess=True)
-            if plan is None:
-                return None
-            for name in plan.reads:
-                if name not in known:
-                    return None
-            planned.append(plan)
-        for name in self._read_then(planned):
-            if name not in known:
-                return None
+        planned = self._planned(requests, guess=True)
+        if None in planned or not self._knows(_reads(planned)) or not self._knows(self._read_then(planned)):
+            return None
         return self._decided(planned)
 
     def commit(self, requests: Sequence[Request], draft: Draft | None = None) -> Committed:
@@ -165,13 +155,16 @@ class Bookkeeper:
 
     def _decide(self, requests: Sequence[Request], *, guess: bool) -> Draft:
         """`guess`: streams that a command usually begins are taken to be empty, unasked."""
-        planned = [self._plan(request, guess=guess) for request in requests]
+        planned = self._planned(requests, guess=guess)
         self._load(
-            chain.from_iterable([plan.reads for plan in planned if plan is not None]),
+            _reads(planned),
             fresh=[name for request in requests if request.streams for name in request.streams],
         )
         self._load(self._read_then(planned))
         return self._decided(planned)
+
+    def _planned(self, requests: Sequence[Request], *, guess: bool) -> list[_Plan | None]:
+        return [self._plan(request, guess=guess) for request in requests]
 
     def _decided(self, planned: Iterable[_Plan | None]) -> Draft:
         work = Batch(self._known, self._folds, self._codec.encode)
@@ -196,6 +189,9 @@ class Bookkeeper:
         for plan in planned:
             if plan is not None and plan.rule.reads_then is not reads_no_more:
                 yield from plan.rule.reads_then(plan.command, states)
+
+    def _knows(self, names: Iterable[str]) -> bool:
+        return all(map(self._known.__contains__, names))
 
     def _load(self, names: Iterable[str], fresh: Iterable[str] = ()) -> None:
         """Brings streams into memory: those not known, and of the `fresh` ones what is new in the log."""
@@ -281,6 +277,11 @@ class _StatesOf(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+def _reads(planned: Iterable[_Plan | None]) -> Iterator[str]:
+    """What rules ask for at first."""
+    return chain.from_iterable([plan.reads for plan in planned if plan is not None])
 
 
 def _attempt(work: Batch, plan: _Plan) -> Decided:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from eventsourcing.persistence import MapperDeserialisationError
 
+from adapters.error_text import first_line
 from adapters.event_codec import decode_row, encode, reader
 from adapters.postgres_log_reader import LogReader, Row
 from domain.events import EVENTS, FORMS
@@ -81,7 +82,7 @@ def _looked_at(row: Row, heard: Heard) -> Recorded | None:
         recorded = decode_row(stream, version, topic, state, position)
         respelt = topic in EVENTS and encode(recorded).state != state
     except MapperDeserialisationError as error:
-        why = str(error).partition("\n")[0][:SHOWN_CHARS]
+        why = first_line(error)[:SHOWN_CHARS]
         heard(Damage(stream, version, position, f"it cannot be read: {why}", lost=True))
         return None
     if respelt:

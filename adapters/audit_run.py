@@ -21,6 +21,7 @@ from adapters.audit_models import AuditSnapshot, name_of
 from adapters.audit_pool import Task, run_all
 from adapters.audit_since import earlier_in
 from adapters.audit_walk import Facts, Walk, Walked
+from adapters.error_text import first_line
 from adapters.worker_pool import Progress
 from domain import streams
 from domain.services import SERVICES
@@ -178,4 +179,4 @@ def _read_models(dsn: str) -> Iterator[AuditSnapshot]:
         with AuditSnapshot(dsn) as snapshot:
             yield snapshot
     except psycopg.Error as error:
-        raise CannotAudit(f"the read models cannot be read: {str(error).partition(chr(10))[0]}") from error
+        raise CannotAudit(f"the read models cannot be read: {first_line(error)}") from error

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 import psycopg
 
+from adapters.error_text import first_line
 from adapters.personal_data import PersonalData
 from adapters.postgres_queries import ReadsUnavailable
 from adapters.sealing import CannotUnseal
@@ -95,7 +96,7 @@ class Eraser:
             try:
                 await self.sweep()
             except TROUBLE as error:
-                logger.warning("erasure waits: %s", str(error).partition("\n")[0] or type(error).__name__)
+                logger.warning("erasure waits: %s", first_line(error) or type(error).__name__)
 
     async def finish(self, user_id: int) -> bool:
         """Carries out an erasure that is recorded; False when the sweep has to, a little later."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from adapters.error_text import first_line
 from adapters.export_rows import Plain
 from adapters.personal_data import PersonalData
 from adapters.postgres_personal_keys import PostgresPersonalKeys
@@ -133,4 +134,4 @@ def _text(value: str | None, key: PersonKey | None, about: str) -> str | None:
 
 
 def _line(what: str, error: Exception) -> str:
-    return f"{what}: {str(error).partition(chr(10))[0] or type(error).__name__}"
+    return f"{what}: {first_line(error) or type(error).__name__}"

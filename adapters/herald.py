@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 
+from adapters.error_text import first_line
 from adapters.postgres_read_schema import session
 from orchestrator.loops import wanted
 
@@ -45,7 +46,7 @@ class Herald:
                 ) as connection:
                     await self._tell_by(connection)
             except psycopg.Error as error:
-                logger.warning("nobody is told of new events: %s", str(error).partition("\n")[0])
+                logger.warning("nobody is told of new events: %s", first_line(error))
                 # What could not be told is told on the next connection.
                 self._news.set()
                 await asyncio.sleep(RETRY_AFTER_S)

@@ -15,6 +15,7 @@ from typing import Final
 
 import psycopg
 
+from adapters.error_text import first_line
 from adapters.gathered import Gathered
 from adapters.postgres_queries import ReadsUnavailable
 from domain.refusals import Busy
@@ -133,7 +134,7 @@ class OpenOrders:
                     self._counted_now(budget, before[user_id], counts.get(user_id, 0))
         except (ReadsUnavailable, psycopg.Error, OSError) as error:
             # Nobody waits for it: these customers go on on their credit, and when it is used up, wait.
-            logger.warning("open orders could not be counted: %s", str(error).partition("\n")[0])
+            logger.warning("open orders could not be counted: %s", first_line(error))
         finally:
             self._counting = None
 

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.error_text import first_line
 from adapters.postgres_read_schema import statement
 
 SCHEMA: Final = "order"
@@ -37,7 +38,7 @@ class PostgresDue:
                 params = {"now": now, "limit": limit}
                 rows = await (await conn.execute(statement("due", SCHEMA), params)).fetchall()
         except psycopg.Error as error:
-            raise DueUnknown(str(error).partition("\n")[0]) from error
+            raise DueUnknown(first_line(error)) from error
         return [str(row[0]) for row in rows]
 
     async def close(self) -> None:

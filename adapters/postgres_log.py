@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
+from adapters.error_text import first_line
 from adapters.postgres_recorder import LogRecorder
 from orchestrator.log import LogConflict, LogUnavailable, Since, Stored
 
@@ -98,8 +99,4 @@ def _translated() -> Iterator[None]:
     except IntegrityError as error:
         raise LogConflict(str(error)) from error
     except PersistenceError as error:
-        raise LogUnavailable(_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+        raise LogUnavailable(first_line(error)) from error

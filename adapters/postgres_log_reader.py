@@ -16,6 +16,7 @@ import psycopg
 from eventsourcing.persistence import MapperDeserialisationError, Notification
 from psycopg.sql import SQL, Composed, Identifier
 
+from adapters.error_text import first_line
 from adapters.event_codec import decode
 from adapters.log_errors import LogDamaged, LogUnreadable
 from domain.events import stored_names
@@ -116,7 +117,7 @@ class LogReader:
             return decode(Notification(stream, version, topic, state, position))
         except MapperDeserialisationError as error:
             place = f"position {position}, stream {stream}, version {version}"
-            raise LogDamaged(f"log {self.log} is damaged at {place}: {_first_line(error)}") from error
+            raise LogDamaged(f"log {self.log} is damaged at {place}: {first_line(error)}") from error
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
@@ -133,16 +134,12 @@ class LogReader:
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
             raise LogUnreadable(f"log {self.log}: this database has no table {self.log}.events") from error
         except psycopg.errors.InsufficientPrivilege as error:
-            raise LogUnreadable(f"log {self.log}: this role may not read it: {_first_line(error)}") from error
+            raise LogUnreadable(f"log {self.log}: this role may not read it: {first_line(error)}") from error
         except psycopg.Error as error:
-            raise LogUnreadable(f"log {self.log} cannot be read: {_first_line(error)}") from error
+            raise LogUnreadable(f"log {self.log} cannot be read: {first_line(error)}") from error
 
 
 @cache
 def _statement(name: str, log: str) -> Composed:
     text = (_SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
     return SQL(text).format(schema=Identifier(log))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.error_text import first_line
 from orchestrator.intake import Parked, ParkingUnavailable
 
 PARKING_LOGS: Final = ("inventory", "order")
@@ -86,7 +87,7 @@ class PostgresParkingLot:
                 await conn.execute(_in(self._log, _PARK), _row(parked))
                 await conn.execute(_in(self._log, _MAKE_ROOM), {"keep": self._max_parked})
         except psycopg.Error as error:
-            raise ParkingUnavailable(str(error).partition("\n")[0]) from error
+            raise ParkingUnavailable(first_line(error)) from error
 
     async def close(self) -> None:
         await self._pool.close()

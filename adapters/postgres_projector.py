@@ -18,6 +18,7 @@ from typing import Final
 
 import psycopg
 
+from adapters.error_text import first_line
 from adapters.herald import CHANNEL
 from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_read_schema import session, statement
@@ -122,7 +123,7 @@ class Projector:
                         async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                             pass
             except psycopg.Error as error:
-                _log.warning("listening for new events failed: %s", _first_line(error))
+                _log.warning("listening for new events failed: %s", first_line(error))
                 await asyncio.sleep(next(pauses))
 
     async def _look(self, connection: psycopg.AsyncConnection, logs: Sequence[str]) -> int:
@@ -185,7 +186,7 @@ class _Keeper:
             count = self._live.advance()
             self._left_at = self._live.position
         except psycopg.Error as error:
-            self._tell(_first_line(error), logging.WARNING)
+            self._tell(first_line(error), logging.WARNING)
             self._live.close()
             return next(self._pauses)
         except Exception as error:  # noqa: BLE001 - one projection stops, the others go on
@@ -203,9 +204,9 @@ class _Keeper:
 
     def _stop(self, error: Exception) -> float:
         self._stopped_at = self._live.position
-        self._tell(_first_line(error), logging.ERROR)
+        self._tell(first_line(error), logging.ERROR)
         with suppress(psycopg.Error):
-            self._live.save_error(_first_line(error))
+            self._live.save_error(first_line(error))
         return STOPPED_PAUSE_S
 
     def _go_on(self) -> None:
@@ -229,7 +230,3 @@ async def _at_most(wait_s: float, event: asyncio.Event) -> None:
 
 def _pauses() -> Iterator[float]:
     return chain(RETRY_PAUSES_S, repeat(RETRY_PAUSES_S[-1]))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

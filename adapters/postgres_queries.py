@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.cursors import BigInt, Text, read_cursor, write_cursor
+from adapters.error_text import first_line
 from adapters.postgres_read_schema import query, session
 from adapters.saga_rows import SagaFilter
 
@@ -206,7 +207,7 @@ class Queries:
             async with self._pool.connection() as connection:
                 return await _read(connection, text, params)
         except psycopg.OperationalError as error:
-            raise ReadsUnavailable(str(error).partition("\n")[0]) from error
+            raise ReadsUnavailable(first_line(error)) from error
 
 
 async def _read(connection: AsyncConnection[Any], text: bytes, params: Mapping[str, Any]) -> list[Item]:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from adapters.error_text import first_line
 from adapters.log_errors import LogUnreadable
 from orchestrator.merkle import LEAF, leaf_hash
 from orchestrator.seals import Range, Seal
@@ -168,9 +169,9 @@ class SealedLog:
                 " run `tillroll migrate`"
             ) from error
         except psycopg.errors.InsufficientPrivilege as error:
-            raise LogUnreadable(f"log {self.log}: this role lacks rights: {_first_line(error)}") from error
+            raise LogUnreadable(f"log {self.log}: this role lacks rights: {first_line(error)}") from error
         except psycopg.Error as error:
-            raise LogUnreadable(f"log {self.log} cannot be read: {_first_line(error)}") from error
+            raise LogUnreadable(f"log {self.log} cannot be read: {first_line(error)}") from error
 
 
 def _seal(log: str, row: Any) -> Seal:
@@ -183,7 +184,3 @@ def _seal(log: str, row: Any) -> Seal:
 def _statement(name: str, log: str) -> Composed:
     text = (_SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
     return SQL(text).format(schema=Identifier(log), name=Literal(log))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

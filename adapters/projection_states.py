@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from adapters.error_text import first_line
 from adapters.ids import utc_now
 from adapters.postgres_due import SCHEMA as DUE_SCHEMA
 from adapters.postgres_read_schema import session, statement
@@ -260,4 +261,4 @@ def quick_connection(dsn: str) -> psycopg.Connection:
 def _why(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return "run `tillroll migrate`"
-    return str(error).partition("\n")[0]
+    return first_line(error)

@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 
+from adapters.error_text import first_line
 from adapters.log_errors import LogUnreadable
 from adapters.log_moments import heads
 from adapters.postgres_projection_store import TablesOfAnotherShape
@@ -168,6 +169,4 @@ def _told_as_ours() -> Iterator[None]:
     except CannotBuild as error:
         raise CannotRebuild(str(error)) from error
     except (LogUnreadable, psycopg.Error) as error:
-        raise CannotRebuild(
-            f"{str(error).partition(chr(10))[0]}; the live read models are as they were"
-        ) from error
+        raise CannotRebuild(f"{first_line(error)}; the live read models are as they were") from error

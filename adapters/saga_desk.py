@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
+from adapters.error_text import first_line
 from adapters.ids import new_command_id, utc_now
 from adapters.ledger_codec import CODEC
 from adapters.postgres_due import SCHEMA
@@ -82,7 +83,7 @@ def list_sagas(dsn: str, which: SagaFilter, limit: int) -> SagaList:
             rows = cursor.execute(statement_for("sagas_by_urgency", SCHEMA, given), params).fetchall()
             behind = connection.execute(BEHIND).fetchone()
     except psycopg.Error as error:
-        raise CannotAct(f"the list of sagas cannot be read: {str(error).partition(chr(10))[0]}") from error
+        raise CannotAct(f"the list of sagas cannot be read: {first_line(error)}") from error
     return SagaList(rows[:limit], len(rows) > limit, 0 if behind is None else int(behind[0]))
 
 

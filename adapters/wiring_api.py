@@ -13,6 +13,7 @@ from eventsourcing.persistence import Notification, PersistenceError
 from prometheus_client import CollectorRegistry
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.error_text import first_line
 from adapters.event_codec import decode
 from adapters.http_admission import Admission
 from adapters.http_app import create_app, served
@@ -145,7 +146,7 @@ class Follower:
             try:
                 news = await asyncio.to_thread(self._news)
             except PersistenceError as error:
-                logger.warning("the user log cannot be followed: %s", str(error).partition("\n")[0])
+                logger.warning("the user log cannot be followed: %s", first_line(error))
                 await asyncio.sleep(FOLLOW_EVERY_S)
                 continue
             for notification in news:

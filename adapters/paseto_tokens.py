@@ -27,7 +27,7 @@ __all__ = ["ACCESS_TTL_S", "CLOCK_SKEW_S", "Claims", "Minted", "TokenRefused", "
 
 MAX_TOKEN_CHARS: Final = 1_024
 MAX_FOOTER_CHARS: Final = 256
-MAX_CACHED: Final = 20_000
+MAX_CACHED: Final = 50_000
 """Verified tokens that are remembered; those not seen for longest go first."""
 
 MAX_USER_ID: Final = 2**63 - 1

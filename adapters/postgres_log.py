@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
+from psycopg import AsyncConnection, AsyncCursor, Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from adapters.error_text import first_line
 from adapters.postgres_recorder import LogRecorder
@@ -68,12 +70,29 @@ class PostgresLog:
 
     def __init__(self, dsn: str, schema: str, *, tells: bool = True) -> None:
         self.recorder = LogRecorder(LogDatastore(dsn, schema), tells=tells)
+        self._dsn = dsn
+        self._cursor: AsyncCursor[TupleRow] | None = None
+
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """Over a connection of its own, which belongs to the event loop. After any failure the next call has
+        a new one."""
+        cursor, self._cursor = self._cursor, None
+        try:
+            if cursor is None:
+                cursor = await _open_cursor(self._dsn)
+            positions = await self.recorder.append_over(cursor, _columns(events), expect)
+        except (psycopg.Error, OSError):
+            _break_off(cursor)
+            return None
+        except BaseException:
+            _break_off(cursor)
+            raise
+        self._cursor = cursor
+        return positions
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         with _translated():
-            return self.recorder.insert_columns(
-                [list(column) for column in zip(*events, strict=True)], expect
-            )
+            return self.recorder.insert_columns(_columns(events), expect)
 
     def load(self, since: Since) -> Sequence[Stored]:
         with _translated():
@@ -89,7 +108,33 @@ class PostgresLog:
             return self.recorder.select_changed(after)
 
     def close(self) -> None:
+        _break_off(self._cursor)
+        self._cursor = None
         self.recorder.datastore.close()
+
+
+def _columns(events: Sequence[Stored]) -> list[list[Any]]:
+    return [list(column) for column in zip(*events, strict=True)]
+
+
+async def _open_cursor(dsn: str) -> AsyncCursor[TupleRow]:
+    """Raises psycopg.Error."""
+    conn = await AsyncConnection.connect(
+        make_conninfo("", **{**KEEPALIVES, **conninfo_to_dict(dsn)}), autocommit=True
+    )
+    try:
+        for statement in SESSION:
+            await conn.execute(statement)
+    except BaseException:
+        conn.pgconn.finish()
+        raise
+    return conn.cursor(row_factory=tuple_row)
+
+
+def _break_off(cursor: AsyncCursor[TupleRow] | None) -> None:
+    """At once, without a word to the server: what is under way there it ends by itself."""
+    if cursor is not None:
+        cursor.connection.pgconn.finish()
 
 
 @contextmanager

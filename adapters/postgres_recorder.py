@@ -17,8 +17,8 @@ from typing import Any, Final
 import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Connection, errors
-from psycopg.rows import DictRow, tuple_row
+from psycopg import AsyncCursor, Connection, errors
+from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier, Literal
 
 from orchestrator.log import Since, Stored
@@ -54,14 +54,15 @@ class ArrayRecorder(PostgresApplicationRecorder):
         self._lock_key = f"{datastore.schema}.{events_table_name}"
         told = SQL(", pg_notify({}, '')").format(Literal(self.channel_name)) if tells else SQL("")
         lock = SQL(_LOCK_AND_TELL).format(key=Literal(self._lock_key), told=told)
-        self._begin = SQL("BEGIN; {}").format(lock)
-        self._insert = SQL(_INSERT).format(**names)
-        self._append_alone = SQL(_APPEND_ALONE).format(lock=lock, **names)
-        self._select_since = SQL(_SELECT_SINCE).format(**names)
-        self._select_position = SQL(_SELECT_POSITION).format(**names)
-        self._select_changed = SQL(_SELECT_CHANGED).format(**names)
-        self._select_last = SQL(_SELECT_LAST).format(**names)
-        self._expect = SQL("SELECT {schema}.expect_versions(%b, %b)").format(schema=names["schema"])
+        # As bytes: psycopg would put what is composed together again for every statement.
+        self._begin = SQL("BEGIN; {}").format(lock).as_bytes()
+        self._insert = SQL(_INSERT).format(**names).as_bytes()
+        self._append_alone = SQL(_APPEND_ALONE).format(lock=lock, **names).as_bytes()
+        self._select_since = SQL(_SELECT_SINCE).format(**names).as_bytes()
+        self._select_position = SQL(_SELECT_POSITION).format(**names).as_bytes()
+        self._select_changed = SQL(_SELECT_CHANGED).format(**names).as_bytes()
+        self._select_last = SQL(_SELECT_LAST).format(**names).as_bytes()
+        self._expect = SQL("SELECT {schema}.expect_versions(%b, %b)").format(**names).as_bytes()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """Appends all or none and returns their notification ids.
@@ -95,6 +96,24 @@ class ArrayRecorder(PostgresApplicationRecorder):
             with self._transaction(conn):
                 cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
                 return [row[0] for row in cursor.execute(self._insert, columns, prepare=True)]
+
+    async def append_over(
+        self, cursor: AsyncCursor[TupleRow], columns: Sequence[Sequence[Any]], expect: Mapping[str, int]
+    ) -> Sequence[int]:
+        """`insert_columns` over a connection of the event loop, in autocommit.
+
+        Raises psycopg.Error, after which the connection is of no more use.
+        """
+        if not expect:
+            rows = await cursor.execute(self._append_alone, columns, prepare=True)
+        else:
+            await cursor.execute(self._begin)
+            await cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
+            rows = await cursor.execute(self._insert, columns, prepare=True)
+        positions = [row[0] for row in await rows.fetchall()]
+        if expect:
+            await cursor.execute("COMMIT")
+        return positions
 
     @contextmanager
     def _transaction(self, conn: Connection[DictRow]) -> Iterator[None]:

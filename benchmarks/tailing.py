@@ -24,7 +24,6 @@ from typing import Any, Final
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
-from psycopg.sql import SQL
 
 from adapters.event_codec import encode
 from adapters.postgres_log import LogDatastore
@@ -55,10 +54,10 @@ class PausingRecorder(LogRecorder):
 
     def __init__(self, datastore: LogDatastore) -> None:
         super().__init__(datastore)
-        self._append_alone = SQL(self.statement() + f", pg_sleep(random() * {PAUSE_PER_EVENT_S})").format()
+        self._append_alone = f"{self.statement()}, pg_sleep(random() * {PAUSE_PER_EVENT_S})".encode()
 
     def statement(self) -> str:
-        return self._append_alone.as_string()
+        return self._append_alone.decode()
 
 
 class RecorderWithoutLock(PausingRecorder):

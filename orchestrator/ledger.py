@@ -193,8 +193,10 @@ class Ledger:
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         requests = [request for waiting in batch for request in waiting.requests]
         draft = self._books.draft(requests)
-        loop = asyncio.get_running_loop()
-        committed = await loop.run_in_executor(self._thread, self._books.commit, requests, draft)
+        committed = None if draft is None else await self._books.try_commit(draft)
+        if committed is None:
+            loop = asyncio.get_running_loop()
+            committed = await loop.run_in_executor(self._thread, self._books.commit, requests, draft)
         answers = iter(self._books.answers(requests, committed))
         self.commands += len(requests)
         if committed.positions:

@@ -28,7 +28,17 @@ class LogUnavailable(Exception):
 
 
 class Log(Protocol):
-    """Blocking calls; the ledger makes them from a thread of its own, one at a time."""
+    """Blocking calls; the ledger makes them from a thread of its own, one at a time.
+
+    `try_append` alone is made in the event loop, and never while another call is under way.
+    """
+
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """One try of `append` without a thread; None when it is not known to have worked, for any reason.
+
+        `append` of the same events then tells what became of them, and does what is missing.
+        """
+        ...
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         """Stores all or none, in order, and returns their positions.
@@ -59,6 +69,10 @@ class RecorderLog:
 
     def __init__(self, recorder: ApplicationRecorder) -> None:
         self.recorder = recorder
+
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """The library's recorders block, so this is left to the thread."""
+        return None
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         if self.load(expect):

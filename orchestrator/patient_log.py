@@ -16,7 +16,7 @@ RETRY_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 
 class PatientLog:
-    """The log of one ledger. Blocks; called from the ledger's own thread."""
+    """The log of one ledger. Blocks, but for `try_append`; called from the ledger's own thread."""
 
     def __init__(self, log: Log, name: str, pause: Callable[[float], None] = time.sleep) -> None:
         self.name = name
@@ -27,8 +27,12 @@ class PatientLog:
         """Raises LogUnavailable after the last pause."""
         return self._patiently(lambda: self._log.load(since))
 
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """Positions of the events; None when that did not work, or nobody knows. In the event loop."""
+        return await self._log.try_append(events, expect)
+
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
-        """Positions of the events, also when the answer to the COMMIT was lost.
+        """Positions of the events, also when the answer to the COMMIT was lost, of this or an earlier call.
 
         Raises LogConflict only when somebody else's event is in the way, LogUnavailable when the log
         never said.

@@ -1,5 +1,7 @@
 """The log over PostgreSQL: the library's errors become the port's, for any DSN that libpq understands."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -10,6 +12,8 @@ from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from adapters.settings import LOGS
 from orchestrator.log import LogConflict, LogUnavailable, Stored
+
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -136,3 +140,83 @@ def test_a_uri_and_its_parameters_are_understood(dsn: str) -> None:
         assert shown == {"application_name": "till"}
     finally:
         log.close()
+
+
+# without a thread
+
+
+def backends(dsn: str) -> int:
+    """Sessions that somebody else has open in this database."""
+    with psycopg.connect(dsn) as owner:
+        row = owner.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_try_stores_what_an_append_would(log: PostgresLog) -> None:
+    assert await log.try_append([event("stock-1", 1), event("stock-1", 2, b"second")], {}) == [1, 2]
+    assert await log.try_append([event("sale-7", 1)], {"stock-1": 2, "stock-2": 0}) == [3]
+    assert [one.state for one in log.load({"stock-1": 0, "sale-7": 0})] == [b"{}", b"second", b"{}"]
+
+
+@pytest.mark.parametrize("expect", [{}, {"stock-2": 0}, {"stock-1": 0}])
+async def test_a_try_that_meets_what_is_taken_stores_nothing_and_says_so(
+    log: PostgresLog, expect: dict[str, int]
+) -> None:
+    log.append([event("stock-1", 1)], {})
+
+    taken = [event("sale-7", 1), event("stock-1", 1)] if "stock-1" not in expect else [event("sale-7", 1)]
+    assert await log.try_append(taken, expect) is None
+    assert log.load({"sale-7": 0}) == []
+    assert await log.try_append([event("sale-7", 1)], {"stock-1": 1}) is not None
+
+
+async def test_a_try_over_a_connection_that_was_cut_says_so_and_the_next_one_has_another(
+    log: PostgresLog, dsn: str
+) -> None:
+    assert await log.try_append([event("stock-1", 1)], {}) is not None
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert await log.try_append([event("stock-1", 2)], {}) is None
+    assert await log.try_append([event("stock-1", 2)], {}) is not None
+
+
+async def test_a_try_at_a_server_that_is_not_there_says_so(dsn: str) -> None:
+    log = PostgresLog(make_conninfo(dsn, host="127.0.0.1", port="1", connect_timeout="1"), "inventory")
+    try:
+        assert await log.try_append([event("stock-1", 1)], {}) is None
+    finally:
+        log.close()
+
+
+async def test_a_try_that_is_given_up_leaves_no_connection(log: PostgresLog, dsn: str) -> None:
+    """Whatever it had begun, its connection is of no use any more."""
+    assert await log.try_append([event("stock-1", 1)], {}) is not None
+    before = backends(dsn)
+    with psycopg.connect(dsn) as rival:
+        rival.execute("SELECT pg_advisory_xact_lock(hashtextextended('inventory.events', 0))")
+        waiting = asyncio.create_task(log.try_append([event("stock-1", 2)], {}))
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert await log.try_append([event("stock-2", 1)], {}) is not None
+    ends_at = time.monotonic() + PATIENCE_S
+    while backends(dsn) > before and time.monotonic() < ends_at:
+        await asyncio.sleep(0.05)
+    assert backends(dsn) == before
+
+
+async def test_its_commits_are_on_the_disk_before_they_are_answered(log: PostgresLog) -> None:
+    await log.try_append([event("stock-1", 1)], {})
+    cursor = log._cursor
+    assert cursor is not None
+    shown = await (await cursor.execute("SHOW synchronous_commit")).fetchone()
+    assert shown == ("on",)

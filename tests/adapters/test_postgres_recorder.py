@@ -17,7 +17,6 @@ import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL
 
 from adapters.event_codec import encode
 from adapters.postgres_log import LogDatastore
@@ -269,10 +268,10 @@ class Pausing(LogRecorder):
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         super().__init__(datastore)
-        self._append_alone = SQL(self.statement() + f", pg_sleep(random() * {PAUSE_PER_EVENT_S})").format()
+        self._append_alone = f"{self.statement()}, pg_sleep(random() * {PAUSE_PER_EVENT_S})".encode()
 
     def statement(self) -> str:
-        return self._append_alone.as_string()
+        return self._append_alone.decode()
 
 
 class PausingWithoutLock(Pausing):

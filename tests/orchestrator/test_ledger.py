@@ -38,6 +38,9 @@ class WrappedLog:
         self.loads = 0
         self.loaded = 0
 
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        return None
+
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         self.appends += 1
         if self.before:

@@ -28,6 +28,9 @@ class CountingLog:
         self.loads = 0
         self.is_away = False
 
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        return None
+
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         return self.log.append(events, expect)
 

@@ -25,6 +25,9 @@ class ScriptedLog:
         if self.script[call] and (failure := self.script[call].pop(0)):
             raise failure
 
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        return None
+
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         positions: Sequence[int] = self.log.append(events, expect) if self.stores_first else ()
         self._play("append")

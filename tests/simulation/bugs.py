@@ -19,7 +19,7 @@ from domain.sale import Rollback, Sale, SaleStatus, Sell
 from domain.services import ORDER
 from domain.stock import Stock, StockSold
 from orchestrator.batch import Batch
-from orchestrator.bookkeeper import Answer, Bookkeeper, Committed, Done, Request
+from orchestrator.bookkeeper import Answer, Bookkeeper, Committed, Done, Draft, Request
 from orchestrator.intake import Delivery, Intake
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.log import LogConflict, LogUnavailable, Stored
@@ -207,9 +207,10 @@ def two_projectors_without_a_lock() -> Any:
     return patch.object(SimStore, "take_position", lambda self: (self._shelf.position, True))
 
 
-def cache_updated_before_commit() -> Any:
+@contextmanager
+def cache_updated_before_commit() -> Iterator[None]:
     """The states in memory move on before the log has them."""
-    commit = Bookkeeper._commit
+    commit, try_commit = Bookkeeper._commit, Bookkeeper.try_commit
 
     def eager(self: Bookkeeper, work: Batch) -> Sequence[int]:
         self._known.update(work.after)
@@ -217,7 +218,12 @@ def cache_updated_before_commit() -> Any:
         with forget:
             return commit(self, work)
 
-    return patch.object(Bookkeeper, "_commit", eager)
+    async def eager_too(self: Bookkeeper, draft: Draft) -> Committed | None:
+        self._known.update(draft.work.after)
+        return await try_commit(self, draft)
+
+    with patch.object(Bookkeeper, "_commit", eager), patch.object(Bookkeeper, "try_commit", eager_too):
+        yield
 
 
 def lost_answer_taken_for_a_conflict() -> Any:

@@ -1,5 +1,6 @@
 """Logs and read models in memory, with everything that can go wrong between a process and its database."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -64,6 +65,13 @@ class SimLog:
         self._process = process
         self._chance = chance
         self._rival = rival
+
+    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """Another of the process' callbacks may run before it, and before its answer is heard."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self.append, events, expect)
+        except (LogConflict, LogUnavailable):
+            return None
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         fault = self._chance.fault("commit")

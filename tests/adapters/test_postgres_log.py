@@ -196,13 +196,13 @@ async def test_a_try_at_a_server_that_is_not_there_says_so(dsn: str) -> None:
         log.close()
 
 
-async def test_a_try_that_is_given_up_leaves_no_connection(log: PostgresLog, dsn: str) -> None:
-    """Whatever it had begun, its connection is of no use any more."""
+async def test_a_try_that_is_given_up_leaves_nothing_half_done(log: PostgresLog, dsn: str) -> None:
+    """Its transaction has begun, so its connection is of no use any more."""
     assert await log.try_append([event("stock-1", 1)], {}) is not None
     before = backends(dsn)
     with psycopg.connect(dsn) as rival:
         rival.execute("SELECT pg_advisory_xact_lock(hashtextextended('inventory.events', 0))")
-        waiting = asyncio.create_task(log.try_append([event("stock-1", 2)], {}))
+        waiting = asyncio.create_task(log.try_append([event("stock-1", 2)], {"stock-9": 0}))
         await asyncio.sleep(0.1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -18,7 +18,8 @@ from projections.projection import Projection
 
 __all__ = ["EventNotApplied", "NotKeptHere", "PostgresProjection", "TablesOfAnotherShape"]
 
-BATCH_EVENTS: Final = 2_000
+BATCH_EVENTS: Final = 10_000
+"""A thousand orders or more: what happens to one order within a batch is written once."""
 NO_END: Final = 2**63 - 1
 
 _REFUSED_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)

@@ -66,6 +66,7 @@ class Projector:
         read_dsn: the database of the read models.
         schema: where in it the tables are; `create_read_tables` made them.
         stands_by: leave the work to other processes for as long as one of them does it.
+        gaps_s: as GAPS_S; they end with 0 events a second.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Projector:
         schema: str = "read",
         projections: Iterable[Projection] = PROJECTIONS,
         stands_by: bool = False,
+        gaps_s: Sequence[tuple[int, float]] = GAPS_S,
     ) -> None:
+        self._gaps_s = gaps_s
         self._keepers: defaultdict[str, list[_Keeper]] = defaultdict(list)
         for projection in projections:
             live = PostgresProjection(
@@ -110,7 +113,7 @@ class Projector:
 
     async def _watch(self, dsn: str) -> None:
         """Listen for as long as the process lives, through any number of broken connections."""
-        pauses, gap_s = _pauses(), GAPS_S[-1][1]
+        pauses, gap_s = _pauses(), self._gaps_s[-1][1]
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(session(dsn), autocommit=True) as connection:
@@ -118,7 +121,7 @@ class Projector:
                     while True:
                         new = await self._look(connection, self._logs_at[dsn])
                         pauses = _pauses()
-                        gap_s = next(gap for least, gap in GAPS_S if new / gap_s >= least)
+                        gap_s = next(gap for least, gap in self._gaps_s if new / gap_s >= least)
                         await asyncio.sleep(gap_s)
                         async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                             pass

@@ -23,6 +23,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "inventory": ("wiring", "add_inventory"),
     "orchestrator": ("wiring", "add_orchestrator"),
     "projector": ("wiring_projector", "add_projector"),
+    "watchlist": ("wiring_projector", "add_watchlist"),
     "sealer": ("wiring_sealer", "add_sealer"),
 }
 """Which module and function of adapters adds each role. Only those of the roles that run are loaded: a

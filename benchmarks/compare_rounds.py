@@ -40,7 +40,7 @@ class Contender:
 
 CONTENDERS: Final = (
     Contender(LIMIT, "limit"),
-    Contender(ENGINE, "engine", ("inventory",), 1_000, SHAPES),
+    Contender(ENGINE, "engine", ("inventory", "watchlist"), 1_000, SHAPES),
     Contender("engine, 32 clients", "engine"),
     Contender(SUSTAINED, "engine", ("inventory", "projector"), 1_000, ("spread",), is_long=True),
     Contender(FASTAPI, "peers.fastapi_sql"),

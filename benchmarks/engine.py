@@ -54,7 +54,7 @@ WAIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class EngineAsked:
-    """`roles`: run as a process of their own. `carts`: filled before; 0 for as many as could be needed."""
+    """`roles`: run as a process of their own. `carts`: filled before; 0 for as many as a trial says."""
 
     shape: str
     clients: int
@@ -102,6 +102,13 @@ class Engine:
         for some in batches(range(len(pairs))):
             await self._fill(pairs[some.start : some.stop])
             await asyncio.gather(*(self._place_one([]) for _ in some))
+
+    async def carts_for(self, seconds: float) -> int:
+        """Twice as many as a trial shows to be ordered in that time."""
+        await self.fill_carts(self._shape.trial)
+        begun = time.perf_counter()
+        await asyncio.gather(*(self._place_one([]) for _ in range(self._shape.trial)))
+        return int(2 * seconds * self._shape.trial / (time.perf_counter() - begun))
 
     async def place(self, clients: int, seconds: float) -> tuple[list[float], float]:
         """Milliseconds of each order, and how many seconds all of it took."""
@@ -156,7 +163,7 @@ async def engine_round(settings: Settings, asked: EngineAsked, shape: Shape) -> 
         await engine.stock_up()
         await engine.warm_up()
         assert not engine.refused, f"{len(engine.refused)} orders of the warm-up refused"
-        await engine.fill_carts(asked.carts or int(shape.carts_per_s * asked.seconds))
+        await engine.fill_carts(asked.carts or await engine.carts_for(asked.seconds))
         await asyncio.to_thread(settle, dsn, EVERYBODY if asked.projects else WATCHDOG)
         warm = len(engine.placed)
         measured = await _measured(engine, dsn, asked)
@@ -192,8 +199,8 @@ async def open_engine(settings: Settings, roles: Sequence[str], shape: Shape) ->
     """`roles`: in a process of their own."""
     async with AsyncExitStack() as stack:
         plant = await open_plant(settings, stack)
-        if roles:
-            process = RoleProcess(["serve", *roles], child_environment(settings), settings.data)
+        for role in roles:
+            process = RoleProcess(["serve", role], child_environment(settings), settings.data)
             process.start()
             stack.callback(process.stop)
         if "inventory" not in roles:

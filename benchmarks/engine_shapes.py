@@ -23,10 +23,10 @@ RETAIL: Final = "retail"
 SOLD_OUT: Final = "sold-out"
 SHAPES: Final = (*PEERS_SHAPES, RETAIL, SOLD_OUT)
 
-CARTS_PER_S: Final = 5_000
-"""Filled beforehand for each second of placing: more than can be ordered."""
+TRIAL: Final = 2_000
+"""Orders of a moment's trial, which shows how many carts are needed."""
 
-RETAIL_CARTS_PER_S: Final = 3_000
+RETAIL_TRIAL: Final = 500
 """Of 26 lines on average."""
 
 HOT: Final = (1, 2)
@@ -38,13 +38,13 @@ Basket = tuple[CartLine, ...]
 class Shape:
     """`goods`: with ids from 1 on. `gone`: those of them of which nothing is left.
 
-    `basket`: what customer number 0, 1 and so on orders.
+    `basket`: what customer number 0, 1 and so on orders. `trial`: orders.
     """
 
     goods: Sequence[CreateGoods]
     basket: Callable[[int], Basket]
     gone: frozenset[int] = frozenset()
-    carts_per_s: int = CARTS_PER_S
+    trial: int = TRIAL
 
 
 def shape_named(name: str) -> Shape:
@@ -76,7 +76,7 @@ def _retail() -> Shape:
         tuple([CartLine(place + 1, nums, checked=True) for place, nums in order.lines])
         for order in plan.orders
     ]
-    return Shape(goods, lambda number: baskets[number % len(baskets)], carts_per_s=RETAIL_CARTS_PER_S)
+    return Shape(goods, lambda number: baskets[number % len(baskets)], trial=RETAIL_TRIAL)
 
 
 _MAKERS: Final[Mapping[str, Callable[[], Shape]]] = {

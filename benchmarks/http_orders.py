@@ -30,7 +30,7 @@ from benchmarks.peers.figures import CLIENTS, SECONDS, SHAPES, Figures, figures_
 from benchmarks.settled import settle
 from benchmarks.stocked import GOODS_COUNT
 
-CUSTOMERS_PER_S: Final = 3_000
+CUSTOMERS_PER_S: Final = 2_400
 """Ready for each second of a round: more than can be served."""
 
 SPARE: Final = 64

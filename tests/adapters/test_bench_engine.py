@@ -23,8 +23,8 @@ BASKETS: tuple[Basket, ...] = (
     basket_of([1, 2]),
     tuple(CartLine(number, number, checked=True) for number in range(1, 8)),
 )
-TWO = Shape(GOODS, lambda number: BASKETS[number % 2], carts_per_s=2_000)
-NONE_LEFT = Shape(GOODS, lambda _: BASKETS[0], gone=frozenset({1, 2}), carts_per_s=20)
+TWO = Shape(GOODS, lambda number: BASKETS[number % 2], trial=2_000)
+NONE_LEFT = Shape(GOODS, lambda _: BASKETS[0], gone=frozenset({1, 2}), trial=20)
 SECONDS = 0.5
 
 
@@ -52,18 +52,18 @@ def test_lines_are_counted_and_every_order_took_what_its_basket_says(settings: S
 
 def test_refusals_are_counted_and_whoever_is_refused_asks_again(settings: Settings) -> None:
     figures = rounded(settings, NONE_LEFT)
-    assert figures.orders > NONE_LEFT.carts_per_s * SECONDS
+    assert figures.orders > NONE_LEFT.trial
     assert figures.lines_per_s == 0
 
 
 def test_a_round_in_which_nothing_is_sold_out_refuses_nothing(settings: Settings) -> None:
-    nothing = Shape(GOODS, lambda _: (CartLine(1, 200_000_000, checked=True),), carts_per_s=100)
+    nothing = Shape(GOODS, lambda _: (CartLine(1, 200_000_000, checked=True),), trial=100)
     with pytest.raises(AssertionError, match=r"^0 placed, \d+ refused"):
         rounded(settings, nothing)
 
 
 def test_a_round_in_which_all_is_sold_out_places_nothing(settings: Settings) -> None:
-    wrong = Shape(GOODS, lambda _: basket_of([3, 4]), gone=frozenset({1, 2}), carts_per_s=2_000)
+    wrong = Shape(GOODS, lambda _: basket_of([3, 4]), gone=frozenset({1, 2}), trial=2_000)
     with pytest.raises(AssertionError, match=r"^\d+ placed, 0 refused"):
         rounded(settings, wrong)
 

@@ -54,6 +54,7 @@ OF_ROLES = {
     "inventory": WEB | KEYS | PAGES | SERVERS | {"rich", "typer"},
     "orchestrator": WEB | KEYS | PAGES | SERVERS | {"rich", "typer"},
     "projector": EVERYTHING | {"rich", "typer"},
+    "watchlist": EVERYTHING | {"rich", "typer"},
     "sealer": WEB | BROKER | PAGES | SERVERS | {"argon2", "rich", "typer"},
 }
 

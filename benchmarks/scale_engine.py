@@ -25,9 +25,6 @@ from benchmarks.limit_server import Work
 from benchmarks.scale_fill import address, heads
 from benchmarks.settled import WATCHDOG, settle
 
-CARTS_PER_S: Final = 4_000
-"""Filled beforehand for each second of placing: more than can be ordered."""
-
 WARM_UP_LINES: Final = 500
 """Of an order of the warm-up."""
 
@@ -74,7 +71,7 @@ async def engine_round(settings: Settings, asked: Asked) -> Round:
     baskets = Baskets(asked)
     async with open_engine(settings, (), baskets.shape()) as engine:
         await _warm_up(engine, len(baskets.wide))
-        await engine.fill_carts(int(CARTS_PER_S * asked.seconds))
+        await engine.fill_carts(await engine.carts_for(asked.seconds))
         await asyncio.to_thread(settle, dsn, WATCHDOG)
         gc.collect()
         measured = await _measured(engine, dsn, asked)

@@ -35,6 +35,7 @@ class Shop:
     def __init__(self, dsn: str, client: Client, names: WireNames) -> None:
         self.dsn, self.client, self.names = dsn, client, names
         self.wire = NatsWire(client, names)
+        self.logs: list[PostgresLog] = []
         self.inventory, self.orders = (self._ledger(service) for service in (INVENTORY, ORDER))
         self.lots: dict[str, ParkingLot] = {
             log: PostgresParkingLot(dsn, log) for log in ("inventory", "order")
@@ -45,7 +46,8 @@ class Shop:
         self.desk = ReplyDesk(self.orders, Timing(1_800, utc_now), count=self.count)
 
     def _ledger(self, service: Service) -> Ledger:
-        return Ledger(service, PostgresLog(self.dsn, service.log), CODEC)
+        self.logs.append(PostgresLog(self.dsn, service.log))
+        return Ledger(service, self.logs[-1], CODEC)
 
     def count(self, outcome: str) -> None:
         self.counted[outcome] += 1
@@ -70,6 +72,8 @@ class Shop:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         for ledger in (self.inventory, self.orders):
             await ledger.close()
+        for log in self.logs:
+            log.close()
 
     async def publish(self, data: bytes, kind: str = "cmd.inventory", **headers: str) -> None:
         """As a stranger who may publish does it."""

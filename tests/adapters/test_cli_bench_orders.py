@@ -57,7 +57,7 @@ def test_a_benchmark_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pyt
     )
     monkeypatch.setattr(bench_checkout, "ROOT", tmp_path)
     with pytest.raises(bench_checkout.BenchmarkFailed, match="did not end"):
-        bench_checkout.figures_of("slow", {}, patience_s=5)
+        bench_checkout.figures_of("slow", {}, patience_s=2)
     assert (tmp_path / "cleared").exists()
 
 

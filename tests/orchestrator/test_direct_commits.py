@@ -1,23 +1,28 @@
 """Commits made in the event loop: whatever becomes of one, it counts once, and its caller hears the truth."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from adapters.event_codec import decode
-from domain.recorded import Cause, Recorded
+from domain.recorded import Recorded
 from domain.refusals import StockShort
-from domain.sale import Line, Sale, SaleStatus, Sell
-from domain.stock import AdjustStock, SetInv, Stock, StockAdjusted, StockSet, StockSold
+from domain.sale import Sale, SaleStatus
+from domain.stock import Stock, StockAdjusted, StockSet, StockSold
 from orchestrator.ledger import Ledger
-from orchestrator.log import Log, LogConflict, Since, Stored
+from orchestrator.log import Log, LogConflict, Stored
+from tests.orchestrator.stock_ledger import (
+    LedgerOver,
+    NewCause,
+    OpenLog,
+    WrappedLog,
+    adjust,
+    history,
+    one_of,
+    set_to,
+)
 
-NewCause = Callable[[], Cause]
-OpenLog = Callable[[], Log]
-LedgerOver = Callable[..., Ledger]
 
-
-class DirectLog:
+class DirectLog(WrappedLog):
     """A log whose tries end as `ends` says, the next one first; all others work.
 
     "lost" is stored and not heard of, "nothing" is not stored. `tries`, `appends`: how often it was asked,
@@ -25,10 +30,9 @@ class DirectLog:
     """
 
     def __init__(self, log: Log, *ends: str) -> None:
-        self.log = log
+        super().__init__(log)
         self.ends = [*ends]
         self.tries = 0
-        self.appends = 0
 
     async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
         self.tries += 1
@@ -41,30 +45,9 @@ class DirectLog:
             return None
         return positions if end == "works" else None
 
-    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
-        self.appends += 1
-        return self.log.append(events, expect)
-
-    def load(self, since: Since) -> Sequence[Stored]:
-        return self.log.load(since)
-
-    def find(self, event: Stored) -> int | None:
-        return self.log.find(event)
-
-    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
-        return self.log.changed(after)
-
-
-def adjust(delta: int) -> AdjustStock:
-    return AdjustStock(1, delta, "count", goods_exist=True)
-
-
-def one_of(order_id: str) -> Sell:
-    return Sell(order_id, (Line(1, 1),))
-
 
 def kinds(log: Log, stream: str) -> list[type]:
-    return [type(decode(stored).event) for stored in log.load({stream: 0})]
+    return [type(recorded.event) for recorded in history(log, stream)]
 
 
 @pytest.fixture
@@ -74,7 +57,7 @@ async def stocked(
     """Five units, known to the ledger; its one commit was made in the thread, which had to read first."""
     log = DirectLog(open_log())
     ledger = ledger_over(log)
-    await ledger.submit(SetInv(1, 5, goods_exist=True), new_cause())
+    await ledger.submit(set_to(1, 5), new_cause())
     assert (log.tries, log.appends) == (0, 1)
     return ledger, log
 
@@ -84,7 +67,7 @@ async def test_what_is_in_memory_needs_no_thread(
 ) -> None:
     ledger, log = stocked
 
-    done = await ledger.submit(adjust(2), new_cause())
+    done = await ledger.submit(adjust(1, 2), new_cause())
 
     assert (done.position, done.states["stock-1"]) == (2, Stock(7, 2))
     assert (log.tries, log.appends, ledger.commits) == (1, 1, 2)
@@ -99,22 +82,22 @@ async def test_a_try_of_which_nothing_was_heard_counts_once(
     ledger.listeners.append(heard.extend)
     log.ends = [end]
 
-    done = await ledger.submit(adjust(2), new_cause())
+    done = await ledger.submit(adjust(1, 2), new_cause())
 
     assert (done.position, done.states["stock-1"]) == (2, Stock(7, 2))
     assert [recorded.position for recorded in heard] == [2]
     assert kinds(log, "stock-1") == [StockSet, StockAdjusted]
     assert (log.tries, log.appends) == (1, 2)
-    assert (await ledger.submit(adjust(1), new_cause())).states["stock-1"] == Stock(8, 3)
+    assert (await ledger.submit(adjust(1, 1), new_cause())).states["stock-1"] == Stock(8, 3)
 
 
 async def test_what_somebody_else_was_first_with_is_decided_again(
     stocked: tuple[Ledger, DirectLog], open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause
 ) -> None:
     ledger, log = stocked
-    await ledger_over(open_log()).submit(adjust(-5), new_cause())
+    await ledger_over(open_log()).submit(adjust(1, -5), new_cause())
 
-    done = await ledger.submit(one_of("7"), new_cause())
+    done = await ledger.submit(one_of(7), new_cause())
 
     sale: Sale = done.states["sale-7"]
     assert sale.status is SaleStatus.REFUSED
@@ -126,11 +109,11 @@ async def test_a_sale_refused_on_an_outdated_count_is_decided_again(
 ) -> None:
     """It writes the sale alone, so the count that it has read is checked in the same commit."""
     ledger, log = stocked
-    await ledger.submit(adjust(-5), new_cause())
-    await ledger_over(open_log()).submit(adjust(1), new_cause())
+    await ledger.submit(adjust(1, -5), new_cause())
+    await ledger_over(open_log()).submit(adjust(1, 1), new_cause())
     tries = log.tries
 
-    done = await ledger.submit(one_of("7"), new_cause())
+    done = await ledger.submit(one_of(7), new_cause())
 
     assert done.states["sale-7"].status is SaleStatus.SOLD
     assert log.tries == tries + 1
@@ -141,9 +124,9 @@ async def test_a_lost_answer_and_a_newer_event_of_somebody_else_make_one_effect(
 ) -> None:
     ledger, log = stocked
     log.ends = ["lost"]
-    await ledger.submit(adjust(-4), new_cause())
-    await ledger_over(open_log()).submit(adjust(-1), new_cause())
+    await ledger.submit(adjust(1, -4), new_cause())
+    await ledger_over(open_log()).submit(adjust(1, -1), new_cause())
 
     with pytest.raises(StockShort):
-        await ledger.submit(adjust(-1), new_cause())
+        await ledger.submit(adjust(1, -1), new_cause())
     assert kinds(log, "stock-1") == [StockSet, StockAdjusted, StockAdjusted]

@@ -2,65 +2,36 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
 import pytest
 
-from adapters.event_codec import decode
 from domain.key import Keyed, KeyUse
-from domain.recorded import Cause, Recorded
+from domain.recorded import Recorded
 from domain.refusals import KeyReused, Overloaded, StockShort, Unavailable
 from domain.sale import Line, Sale, SaleStatus, Sell
 from domain.service import Rule, States, Written
 from domain.services import INVENTORY
 from domain.stock import AdjustStock, SetInv, Stock, StockReturned, StockSet, StockSold
-from orchestrator.ledger import Done, Ledger, LedgerBroken
-from orchestrator.log import Log, LogConflict, LogUnavailable, Since, Stored
-
-NewCause = Callable[[], Cause]
-OpenLog = Callable[[], Log]
-LedgerOver = Callable[..., Ledger]
+from orchestrator.ledger import Done, LedgerBroken
+from orchestrator.log import LogConflict, LogUnavailable
+from tests.orchestrator.stock_ledger import (
+    LedgerOver,
+    NewCause,
+    OpenLog,
+    WrappedLog,
+    adjust,
+    history,
+    on_hand,
+    one_of,
+    sell,
+    set_to,
+)
 
 PATIENCE_S = 30.0
-
-
-class WrappedLog:
-    """A log that misbehaves where a test says so; each hook is called around the real append."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-        self.before: list[Callable[[], None]] = []
-        self.after: list[Callable[[], None]] = []
-        self.appends = 0
-        self.loads = 0
-        self.loaded = 0
-
-    async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
-        return None
-
-    def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
-        self.appends += 1
-        if self.before:
-            self.before.pop(0)()
-        positions = self.log.append(events, expect)
-        if self.after:
-            self.after.pop(0)()
-        return positions
-
-    def load(self, since: Since) -> Sequence[Stored]:
-        self.loads += 1
-        events = self.log.load(since)
-        self.loaded += len(events)
-        return events
-
-    def find(self, event: Stored) -> int | None:
-        return self.log.find(event)
-
-    def changed(self, after: int | None) -> tuple[int, Collection[str]]:
-        return self.log.changed(after)
 
 
 class Gate:
@@ -77,33 +48,6 @@ class Gate:
 
 def unavailable() -> None:
     raise LogUnavailable("the connection is gone")
-
-
-def set_to(goods_id: int, stock: int) -> SetInv:
-    return SetInv(goods_id, stock, goods_exist=True)
-
-
-def adjust(goods_id: int, delta: int) -> AdjustStock:
-    return AdjustStock(goods_id, delta, "count", goods_exist=True)
-
-
-def one_of(order: int, goods_id: int = 1) -> Sell:
-    return Sell(str(order), (Line(goods_id, 1),))
-
-
-async def sell(ledger: Ledger, command: Sell, cause: Cause) -> SaleStatus:
-    done = await ledger.submit(command, cause)
-    sale: Sale = done.states[f"sale-{command.order_id}"]
-    return sale.status
-
-
-async def on_hand(ledger: Ledger, goods_id: int = 1) -> int:
-    stock: Stock = (await ledger.read(f"stock-{goods_id}"))[f"stock-{goods_id}"]
-    return stock.on_hand
-
-
-def history(log: Log, *names: str) -> list[Recorded]:
-    return [decode(stored) for stored in log.load(dict.fromkeys(names, 0))]
 
 
 async def test_a_long_stock_stream_is_known_by_its_last_event(

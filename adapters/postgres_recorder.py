@@ -105,14 +105,13 @@ class ArrayRecorder(PostgresApplicationRecorder):
         Raises psycopg.Error, after which the connection is of no more use.
         """
         if not expect:
-            rows = await cursor.execute(self._append_alone, columns, prepare=True)
-        else:
-            await cursor.execute(self._begin)
-            await cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
-            rows = await cursor.execute(self._insert, columns, prepare=True)
-        positions = [row[0] for row in await rows.fetchall()]
-        if expect:
-            await cursor.execute("COMMIT")
+            await cursor.execute(self._append_alone, columns, prepare=True)
+            return [row[0] for row in await cursor.fetchall()]
+        await cursor.execute(self._begin)
+        await cursor.execute(self._expect, (list(expect), list(expect.values())), prepare=True)
+        await cursor.execute(self._insert, columns, prepare=True)
+        positions = [row[0] for row in await cursor.fetchall()]
+        await cursor.execute("COMMIT")
         return positions
 
     @contextmanager

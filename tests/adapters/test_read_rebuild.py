@@ -14,7 +14,7 @@ from adapters.postgres_read_schema import create_read_tables
 from adapters.postgres_read_tables import ReadSnapshot
 from adapters.read_build import Task, build
 from adapters.read_rebuild import Teller, build_copy, rebuild, swap_back
-from adapters.read_sets import BEFORE, LIVE, NEXT, CannotRebuild, exists, positions_of
+from adapters.read_sets import BEFORE, LIVE, NEXT, CannotRebuild, create_set, exists, positions_of
 from projections import PROJECTIONS
 from projections.projection import Row, fold_log
 from tests.adapters.read_side import (
@@ -413,15 +413,26 @@ def test_a_database_that_is_away_is_one_line(dsn: str) -> None:
     assert not exists(dsn, NEXT)
 
 
-def test_a_builder_that_is_killed_is_told_and_the_live_set_stays(dsn: str) -> None:
+def test_a_builder_that_is_killed_is_told_and_the_live_set_stays(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = rows_in(dsn, LIVE)
 
-    def kill_one(_what: str, _done: int, _total: int) -> None:
+    def kill_all(_what: str, _done: int, _total: int) -> None:
         for process in multiprocessing.active_children():
             process.kill()
 
-    with pytest.raises(CannotRebuild, match="a process that was building has been killed"):
-        rebuild(dsns(dsn), Teller(kill_one), accept=False)
+    with psycopg.connect(dsn) as in_the_way:
+
+        def create_and_hold_the_log(*args: Any) -> Any:
+            """Builders cannot be done before they are killed: what they read is locked."""
+            indexes = create_set(*args)
+            in_the_way.execute('LOCK TABLE "order".events')
+            return indexes
+
+        monkeypatch.setattr("adapters.read_rebuild.create_set", create_and_hold_the_log)
+        with pytest.raises(CannotRebuild, match="a process that was building has been killed"):
+            rebuild(dsns(dsn), Teller(kill_all), accept=False)
 
     assert (rows_in(dsn, LIVE), exists(dsn, NEXT)) == (live, False)
 

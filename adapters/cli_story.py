@@ -29,6 +29,7 @@ COLOURS: Final = {
     "OrderPaid": "green",
     "PaymentTaken": "green",
     "SellRefused": "red",
+    "StartDenied": "red",
     "SellDenied": "red",
     "PlacementRefused": "red",
     "RefundDue": "bold red",

@@ -22,7 +22,7 @@ from domain.refusals import (
     StockShort,
     StockTooLarge,
 )
-from domain.saga import Step
+from domain.saga import Saga, Step
 from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.stock import AdjustStock, SetInv, SetInvMany, Stock
 from orchestrator.ledger import Done
@@ -121,9 +121,20 @@ async def rollback(call: Call, body: RollbackOrder) -> Response:
 @router.get("/v1/inventory/sales/{order_id}", **documents("What was sold", SaleAnswer, refuses=(NoSuchSale,)))
 async def sale_of(call: Call, order_id: PathOrderId) -> Response:
     sale = await call.parts.queries.sale(order_id)
-    if sale is None:
+    return answer(await _refused_unasked(call, order_id) if sale is None else sale)
+
+
+async def _refused_unasked(call: Call, order_id: str) -> dict[str, Any]:
+    """An order that was refused before it began has no sale, and is a refused one all the same.
+
+    Raises NoSuchSale.
+    """
+    name = streams.saga(order_id)
+    saga: Saga = (await call.parts.orders.read(name))[name]
+    if saga.step is not Step.REFUSED:
         raise NoSuchSale
-    return answer(sale)
+    lines = tuple([Line(line.goods_id, line.nums) for line in saga.lines])
+    return {"order_id": order_id, "status": int(SaleStatus.REFUSED), "lines": lines}
 
 
 async def _must_be_free(call: Call, order_id: str) -> None:

@@ -91,7 +91,7 @@ class Plant(Grounds):
     def checkout(self) -> Checkout:
         ids = OrderIds(utc_now)
         terms = CheckoutTerms(self.settings.sell_deadline_s, utc_now, ids.new)
-        return Checkout(self.order_ledger(), self.ledger(GOODS), self.outcomes, terms)
+        return Checkout(self.order_ledger(), self.ledger(GOODS), self.ledger(INVENTORY), self.outcomes, terms)
 
     def intake(self, role: str, service: Service, handler: Handler) -> Intake:
         """What that role cannot read or handle is parked beside the log of its service."""

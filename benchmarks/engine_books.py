@@ -10,7 +10,8 @@ from benchmarks.engine_shapes import Basket
 from domain import streams
 
 _PLACED: Final = """SELECT originator_id FROM "order".events WHERE topic = 'OrderPlaced'"""
-_DENIED: Final = """SELECT originator_id FROM "order".events WHERE topic = 'SellDenied'"""
+_DENIED: Final = """SELECT originator_id FROM "order".events WHERE topic IN ('SellDenied', 'StartDenied')"""
+_ASKED: Final = """SELECT originator_id FROM "order".events WHERE topic = 'SellDenied'"""
 _SOLD: Final = "SELECT originator_id FROM inventory.events WHERE topic = 'Sold'"
 _REFUSED: Final = "SELECT originator_id FROM inventory.events WHERE topic = 'SellRefused'"
 
@@ -34,8 +35,9 @@ def check_books(
     an order took other units than its basket's, or when something is left of what was sold out.
     """
     with psycopg.connect(dsn) as connection:
-        for query, answered in ((_PLACED, placed), (_SOLD, placed), (_DENIED, refused), (_REFUSED, refused)):
-            there = Counter(streams.key_of(name) for (name,) in connection.execute(query))
+        asked = _keys(connection, _ASKED)
+        for query, answered in ((_PLACED, placed), (_SOLD, placed), (_DENIED, refused), (_REFUSED, asked)):
+            there = Counter(_keys(connection, query))
             assert there == Counter(list(answered)), f"{len(answered)} answered, {there.total()} by {query}"
         assert _units_by_order(connection) == {key: _units(basket) for key, basket in placed.items()}, (
             "an order took other units than its basket's"
@@ -43,6 +45,10 @@ def check_books(
         names = [streams.stock(each) for each in gone]
         left = [level for (level,) in connection.execute(_LEFT, (names,))]
     assert left == [0] * len(names), f"of what is sold out there are {left}"
+
+
+def _keys(connection: psycopg.Connection, query: str) -> list[str]:
+    return [streams.key_of(name) for (name,) in connection.execute(query)]
 
 
 def _units_by_order(connection: psycopg.Connection) -> Mapping[str, Counter[int]]:

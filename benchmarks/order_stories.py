@@ -13,7 +13,7 @@ from benchmarks.sealed import contact
 from benchmarks.shop import Shop
 from domain import streams
 from domain.cart import CartLine, ReplaceCart
-from domain.goods import Goods
+from domain.goods import Goods, Offer
 from domain.key import Keyed, KeyUse
 from domain.order import Payment, PayOrder
 from domain.refusals import Refusal
@@ -23,7 +23,6 @@ from domain.saga import (
     ConfirmSell,
     DenySell,
     LapsePayment,
-    Offer,
     StartOrder,
     Step,
 )

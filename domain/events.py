@@ -59,6 +59,7 @@ EVENTS: Mapping[str, type[Any]] = {
     "EmailReleased": user.EmailReleased,
     "SessionBegun": session.SessionBegun,
     "AnsweredUndecided": key.AnsweredUndecided,
+    "StartDenied": saga.StartDenied,
 }
 
 NAMES: Mapping[type[Any], str] = {kind: name for name, kind in EVENTS.items()}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from domain import values
 from domain.refusals import IdTaken, NoSuchGoods
 
 # state
@@ -17,6 +18,16 @@ class Goods:
 
 
 UNKNOWN = Goods()
+
+
+@values.dataclass(frozen=True, slots=True)
+class Offer:
+    """What the goods service said of one goods when an order was about to start."""
+
+    goods_id: int
+    name: str
+    price: int
+    for_sale: bool
 
 
 # commands

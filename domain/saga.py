@@ -1,8 +1,8 @@
 """The order saga: two tables, no I/O.
 
     NEW --OrderStarted--> SELLING --SellConfirmed--> AWAITING_PAYMENT --PaymentTaken--> PAID
-                             |                              |
-                             |-SellDenied--> REFUSED        |-PaymentLapsed, OrderCancelled,
+     |                       |                              |
+     '-StartDenied--> REFUSED <--SellDenied                 |-PaymentLapsed, OrderCancelled,
                              |                              |  CompensationOrdered
                              |                              v
                              '-PlacementRefused, -----> ROLLING_BACK --ReturnConfirmed--> CLOSED
@@ -18,10 +18,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from domain.goods import Offer
 from domain.order import Contact, OrderLine
-from domain.refusals import Short
+from domain.refusals import Short, StockShort
 from domain.saga_acts import CompensationOrdered, RetryOrdered
 from domain.sale import Rollback, Sell
+from domain.stock import Level
 from domain.values import dataclass
 
 # state
@@ -67,18 +69,11 @@ NEW = Saga()
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What the goods service said of one goods when the order was started."""
-
-    goods_id: int
-    name: str
-    price: int
-    for_sale: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StartOrder:
-    """`offers`: every checked goods of the cart, read just before; `sell_before`: inventory's deadline."""
+    """`offers`: every checked goods of the cart, read just before; `sell_before`: inventory's deadline.
+
+    `levels`: what inventory's books said just before, of goods that it has lately been short of.
+    """
 
     order_id: str
     user_id: int
@@ -86,6 +81,7 @@ class StartOrder:
     contact: Contact
     at: datetime
     sell_before: datetime
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +153,18 @@ class OrderStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDenied:
+    """Inventory's books showed too little, so it was not even asked to sell: nothing is owed, now or ever."""
+
+    order_id: str
+    user_id: int
+    lines: tuple[OrderLine, ...]
+    amount: int
+    at: datetime
+    short: tuple[Short, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SellConfirmed:
     pay_before: datetime
 
@@ -210,6 +218,7 @@ class Resent:
 
 SagaEvent = (
     OrderStarted
+    | StartDenied
     | SellConfirmed
     | SellDenied
     | PlacementRefused
@@ -225,6 +234,7 @@ SagaEvent = (
 
 MOVES: Mapping[tuple[Step, type[SagaEvent]], Step] = {
     (Step.NEW, OrderStarted): Step.SELLING,
+    (Step.NEW, StartDenied): Step.REFUSED,
     (Step.SELLING, SellConfirmed): Step.AWAITING_PAYMENT,
     (Step.SELLING, SellDenied): Step.REFUSED,
     (Step.SELLING, PlacementRefused): Step.ROLLING_BACK,
@@ -259,8 +269,10 @@ def evolve(saga: Saga, event: SagaEvent) -> Saga:
     if step is None:
         return saga
     match event:
-        case OrderStarted():
-            return started(event)
+        case OrderStarted(order_id, user_id, lines, amount, contact, at, sell_before):
+            return Saga(step, order_id, user_id, lines, amount, contact, at, sell_before)
+        case StartDenied(order_id, user_id, lines, amount, at, short):
+            return Saga(step, order_id, user_id, lines, amount, None, at, None, None, StockShort.name, short)
         case SellConfirmed(pay_before):
             return _moved(saga, step, pay_before, saga.reason, saga.short)
         case SellDenied(reason, short):
@@ -284,16 +296,3 @@ def _tried(saga: Saga, event: Resent | RetryOrdered) -> Saga:
         return saga
     tries = event.tries if isinstance(event, Resent) else 0
     return saga._replace(tries=tries, next_try_at=event.next_try_at)
-
-
-def started(event: OrderStarted) -> Saga:
-    return Saga(
-        step=MOVES[Step.NEW, OrderStarted],
-        order_id=event.order_id,
-        user_id=event.user_id,
-        lines=event.lines,
-        amount=event.amount,
-        contact=event.contact,
-        started_at=event.at,
-        sell_before=event.sell_before,
-    )

@@ -4,9 +4,19 @@ Each function takes the saga as it stands and returns what is to be recorded, or
 was carried out before, comes too late or too early. Only the caller's own mistakes are refusals.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
-from domain.cart import Cart, CheckedOut, CheckoutBegun, begin_checkout, finish_checkout, must_be_open
+from domain.cart import (
+    Cart,
+    CheckedOut,
+    CheckoutBegun,
+    CheckoutDropped,
+    begin_checkout,
+    finish_checkout,
+    must_be_open,
+)
+from domain.goods import Offer
 from domain.limits import MAX_AMOUNT
 from domain.order import Order, OrderClosed, OrderLine, OrderPlaced, OrderStatus, Placed
 from domain.refusals import (
@@ -20,6 +30,7 @@ from domain.refusals import (
     NoSuchOrder,
     NothingOwed,
     OrderAlreadyClosed,
+    Short,
 )
 from domain.saga import (
     MOVES,
@@ -31,7 +42,6 @@ from domain.saga import (
     GiveUpSelling,
     LapsePayment,
     NoteResend,
-    Offer,
     OrderCancelled,
     OrderStarted,
     PaymentLapsed,
@@ -43,16 +53,24 @@ from domain.saga import (
     SellConfirmed,
     SellDenied,
     SellUnanswered,
+    StartDenied,
     StartOrder,
     Step,
 )
 from domain.saga_acts import CompensateSaga, CompensationOrdered, RetryOrdered, RetrySaga
 from domain.saga_timing import resend_at
 from domain.sale import Line
+from domain.stock import Level
+
+Started = tuple[OrderStarted, CheckoutBegun]
+Denied = tuple[StartDenied, CheckoutDropped]
 
 
-def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStarted, CheckoutBegun]:
-    """Raises IdTaken, AccountClosed, OrderUnderWay, and what is wrong with the selection: CartEmpty,
+def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> Started | Denied:
+    """Denied when the levels that came along are too low. An order is found by its user's cart, so that
+    leaves a trace there as well, although it takes no lines of it.
+
+    Raises IdTaken, AccountClosed, OrderUnderWay, and what is wrong with the selection: CartEmpty,
     CartChanged, GoodsUnavailable, AmountTooLarge.
     """
     if saga.step is not Step.NEW:
@@ -62,6 +80,10 @@ def decide_start(saga: Saga, cart: Cart, command: StartOrder) -> tuple[OrderStar
     if amount > MAX_AMOUNT:
         raise AmountTooLarge
     begun = begin_checkout(cart, command.order_id, units)
+    short = _short(lines, command.levels) if command.levels else ()
+    if short:
+        denied = StartDenied(command.order_id, command.user_id, lines, amount, command.at, short)
+        return denied, CheckoutDropped(command.order_id)
     started = OrderStarted(
         order_id=command.order_id,
         user_id=command.user_id,
@@ -99,6 +121,18 @@ def _priced(cart: Cart, offers: tuple[Offer, ...]) -> tuple[tuple[OrderLine, ...
     if gone:
         raise GoodsUnavailable(missing=tuple(gone))
     return tuple(lines), tuple(units), amount
+
+
+def _short(lines: Iterable[OrderLine], levels: Iterable[Level]) -> tuple[Short, ...]:
+    """What there is too little of; goods whose level is not known are not among it."""
+    on_hand = {level.goods_id: level.on_hand for level in levels}
+    return tuple(
+        [
+            Short(line.goods_id, line.nums, on_hand[line.goods_id])
+            for line in lines
+            if on_hand.get(line.goods_id, line.nums) < line.nums
+        ]
+    )
 
 
 def decide_confirm_sell(

@@ -6,9 +6,10 @@ from domain.order import OrderLine
 from domain.saga import MOVES, OWES, OrderStarted, Saga, Step
 from domain.sale import Line, Rollback, Sell
 
-_LEAD_TO_ROLLBACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
+GIVES_BACK = frozenset(event for (_, event), step in MOVES.items() if step is Step.ROLLING_BACK)
+"""Events after which stock is owed back."""
 
-OWING = _LEAD_TO_ROLLBACK | {OrderStarted}
+OWING = GIVES_BACK | {OrderStarted}
 """Events after which something is owed: `owed_after` says what."""
 
 
@@ -31,7 +32,7 @@ def owed_after(order_id: str, event: object) -> Sell | Rollback | None:
     """
     if isinstance(event, OrderStarted):
         return _sell(order_id, event.lines)
-    return Rollback(order_id) if type(event) in _LEAD_TO_ROLLBACK else None
+    return Rollback(order_id) if type(event) in GIVES_BACK else None
 
 
 def _sell(order_id: str, lines: Iterable[OrderLine]) -> Sell:

@@ -20,6 +20,14 @@ class Stock(NamedTuple):
 NONE = Stock()
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How many units of one goods were on hand when somebody looked."""
+
+    goods_id: int
+    on_hand: int
+
+
 # commands
 
 

@@ -22,7 +22,7 @@ from domain.order import (
     RefundDue,
 )
 from domain.recorded import Recorded
-from domain.saga import OrderStarted
+from domain.saga import OrderStarted, StartDenied
 from domain.sale import Line
 from orchestrator.audit import Finding, digest, quietly
 from orchestrator.audit_sales import units_digest
@@ -33,6 +33,9 @@ LEGAL: Final[Mapping[tuple[OrderStatus, type[OrderEvent]], OrderStatus]] = {
     (OrderStatus.TO_PAY, OrderClosed): OrderStatus.CLOSED,
     (OrderStatus.CLOSED, RefundDue): OrderStatus.CLOSED,
 }
+
+Begun = OrderStarted | StartDenied
+"""How an order's saga begins."""
 
 SAID: Final[Mapping[OrderStatus, str]] = {
     OrderStatus.NONE: "that was never placed",
@@ -58,7 +61,7 @@ class OrdersAddUp:
     name = "orders"
     question = "Every order: sum of its lines, paid in full and once, or closed"
     unit = "orders"
-    events = frozenset({OrderStarted, OrderPlaced, OrderPaid, OrderClosed, RefundDue})
+    events = frozenset({OrderStarted, StartDenied, OrderPlaced, OrderPaid, OrderClosed, RefundDue})
 
     def __init__(self) -> None:
         self.facts: dict[str, OrderFacts] = {}
@@ -77,7 +80,7 @@ class OrdersAddUp:
     def end(self) -> Iterable[Finding]:
         return ()
 
-    def _book(self, recorded: Recorded, event: OrderStarted | OrderEvent) -> Iterator[Finding]:
+    def _book(self, recorded: Recorded, event: Begun | OrderEvent) -> Iterator[Finding]:
         order_id = streams.key_of(recorded.originator_id)
         facts = self.facts.setdefault(order_id, OrderFacts())
         for wrong in _wrongs(facts, order_id, event):
@@ -97,14 +100,16 @@ class OrdersAddUp:
         return Finding(self.name, f"order {order_id}", position, what, log="order")
 
 
-def _wrongs(facts: OrderFacts, order_id: str, event: OrderStarted | OrderEvent) -> Iterator[str]:
+def _wrongs(facts: OrderFacts, order_id: str, event: Begun | OrderEvent) -> Iterator[str]:
     """Everything that is wrong with one event."""
-    if not isinstance(event, OrderStarted) and (facts.status, type(event)) not in LEGAL:
+    if not isinstance(event, Begun) and (facts.status, type(event)) not in LEGAL:
         yield f"{type(event).__name__} for an order {SAID[facts.status]}"
     match event:
-        case OrderStarted():
-            yield from _wrong_total("OrderStarted", event.lines, event.amount)
+        case OrderStarted() | StartDenied():
+            yield from _wrong_total(type(event).__name__, event.lines, event.amount)
             yield from _wrong_id(order_id, event.order_id)
+            if isinstance(event, StartDenied):
+                yield from _wrong_reason(event)
         case OrderPlaced(placed):
             yield from _wrong_total("OrderPlaced", placed.lines, placed.amount)
             yield from _wrong_id(order_id, placed.order_id)
@@ -128,6 +133,19 @@ def _wrong_id(order_id: str, claimed: str) -> Iterator[str]:
         yield f"it says that it is order {claimed}"
 
 
+def _wrong_reason(event: StartDenied) -> Iterator[str]:
+    """What was short must have been asked for, and there must have been too little of it."""
+    wanted = {line.goods_id: line.nums for line in event.lines}
+    if not event.short:
+        yield "StartDenied names no goods that were short"
+    for short in event.short:
+        if short.wanted != wanted.get(short.goods_id) or not 0 <= short.available < short.wanted:
+            yield (
+                f"StartDenied for goods {short.goods_id}, {short.wanted} wanted and {short.available} there,"
+                f" but the order is for {wanted.get(short.goods_id, 0)}"
+            )
+
+
 def _not_as_started(facts: OrderFacts, event: OrderPlaced) -> Iterator[str]:
     placed = event.placed
     if not facts.lines:
@@ -142,9 +160,9 @@ def _not_as_started(facts: OrderFacts, event: OrderPlaced) -> Iterator[str]:
         yield "placed with other lines than it was started with"
 
 
-def _note(facts: OrderFacts, position: int, event: OrderStarted | OrderEvent) -> None:
+def _note(facts: OrderFacts, position: int, event: Begun | OrderEvent) -> None:
     """The first start and the first placing count; any further one was told."""
-    if isinstance(event, OrderStarted):
+    if isinstance(event, Begun):
         if not facts.lines:
             _remember(facts, event.user_id, event.amount, event.lines)
         return

@@ -31,6 +31,9 @@ SALE_IS: Final[Mapping[Step, frozenset[SaleStatus]]] = {
 }
 """What a sale can be once its saga is at a step. Closed without a sale: refused, or barred before it came."""
 
+UNASKED: Final = frozenset({SaleStatus.NONE, SaleStatus.REFUSED, SaleStatus.BARRED})
+"""What a sale can be whose saga never asked for it: it took nothing, whatever somebody tried by hand."""
+
 NO_SALE: Final = SaleFacts()
 
 
@@ -71,7 +74,7 @@ def _order_against_sale(books: Books, order_id: str, saga: SagaFacts) -> Iterato
         yield _finding(order_id, saga.sold_at, "refused after its sale, but nothing was sold for it")
     elif sale.sold_at and sale.units != order.units:
         yield _finding(order_id, place, "the sale has other units than the order")
-    elif sale.status not in SALE_IS.get(saga.step, {sale.status}):
+    elif sale.status not in (UNASKED if saga.is_unasked else SALE_IS.get(saga.step, {sale.status})):
         yield _finding(order_id, saga.moved_at, f"the saga is at {saga.step}, but {_said(sale)}")
     elif saga.returned is not None and saga.returned != bool(sale.returned_at):
         claim = "was given back" if saga.returned else "had not been sold"

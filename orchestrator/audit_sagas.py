@@ -17,6 +17,7 @@ from domain.saga import (
     ReturnConfirmed,
     SagaEvent,
     SellConfirmed,
+    StartDenied,
     Step,
 )
 from domain.saga_acts import RetryOrdered
@@ -38,7 +39,8 @@ ORDER_IS: Final[Mapping[Step, frozenset[OrderStatus]]] = {
 class SagaFacts:
     """What is kept of one saga. `since`, `moved_at`: time and position of its last move.
 
-    `sold_at`: position where it heard that its units were sold, 0 while it has not.
+    `sold_at`: position where it heard that its units were sold, 0 while it has not. `is_unasked`: it was
+    refused without inventory.
     """
 
     since: datetime
@@ -46,6 +48,7 @@ class SagaFacts:
     moved_at: int = 0
     sold_at: int = 0
     returned: bool | None = None
+    is_unasked: bool = False
 
 
 class SagasMoveLegally:
@@ -88,6 +91,7 @@ class SagasMoveLegally:
         step = MOVES.get((facts.step, type(event)))
         if step is not None:
             facts.step, facts.since, facts.moved_at = step, recorded.cause.at, recorded.position
+            facts.is_unasked = isinstance(event, StartDenied)
         elif not (isinstance(event, Resent | RetryOrdered) and facts.step in OWES):
             yield self._finding(order_id, recorded.position, _illegal(facts.step, event))
         if isinstance(event, SellConfirmed | PlacementRefused) and not facts.sold_at:

@@ -1,7 +1,7 @@
 """Placing an order: cart and offers read, the order started, its outcome awaited.
 
-This is the one use case that reads two services. It commits in one of them only: the offers of the
-goods service go into the command as evidence.
+This is the one use case that reads three services. It commits in one of them only: the offers of the goods
+service, and what inventory's books say of goods that were short, go into the command as evidence.
 """
 
 import asyncio
@@ -12,14 +12,17 @@ from typing import Final, NamedTuple
 
 from domain import streams
 from domain.cart import Cart
+from domain.goods import Offer
 from domain.key import UNUSED, Key, Keyed, KeyUse, NoteUndecided
 from domain.order import NONE, Contact, Order
 from domain.recorded import Cause
 from domain.refusals import CartChanged, IdTaken
-from domain.saga import NEW, Offer, Saga, StartOrder, Step
+from domain.saga import NEW, Saga, StartOrder, Step
+from domain.stock import Level
 from orchestrator.ledger import Done, Ledger
 from orchestrator.offers import Offers
 from orchestrator.outcomes import Outcomes, Waiter
+from orchestrator.shortages import Shortages
 
 MAX_TRIES: Final = 5
 """Starts of one order while its cart keeps changing."""
@@ -57,9 +60,19 @@ class CheckoutTerms:
 
 
 class Checkout:
-    def __init__(self, orders: Ledger, goods: Ledger, outcomes: Outcomes, terms: CheckoutTerms) -> None:
+    """`orders`: what it writes. `goods`, `inventory`: only read."""
+
+    def __init__(
+        self,
+        orders: Ledger,
+        goods: Ledger,
+        inventory: Ledger,
+        outcomes: Outcomes,
+        terms: CheckoutTerms,
+    ) -> None:
         self._orders = orders
         self._goods = Offers(goods)
+        self._shortages = Shortages(orders, inventory)
         self._outcomes = outcomes
         self._terms = terms
 
@@ -83,10 +96,8 @@ class Checkout:
             order_id = self._terms.new_order_id()
             waiter = self._outcomes.wait_for(order_id)
             try:
-                offers = self._offers_known(user_id) if attempt == 0 else None
-                if offers is None:
-                    offers = await self._offers(user_id, fresh=attempt > 0)
-                command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times())
+                offers, levels = await self._evidence(user_id, fresh=attempt > 0)
+                command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times(), levels)
                 own = Cause(cause.command_id, cause.caller, order_id, cause.at)
                 done = await self._orders.submit(command if use is None else Keyed(command, use), own)
                 if use is not None and not done.written:
@@ -94,6 +105,7 @@ class Checkout:
                 saga: Saga = done.states[streams.saga(order_id)]
                 placing = Placing(order_id, saga, NONE, False, done.position)
                 placing = await self._wait(placing, waiter, wait_s)
+                self._shortages.note(placing.saga.short)
                 return placing if use is None else await self._answered(placing, use, cause)
             except (CartChanged, IdTaken):
                 continue
@@ -117,8 +129,8 @@ class Checkout:
         now = self._terms.clock()
         return now, now + timedelta(seconds=self._terms.sell_deadline_s)
 
-    async def _offers(self, user_id: int, *, fresh: bool) -> tuple[Offer, ...]:
-        """What the goods service asks for everything that is checked.
+    async def _evidence(self, user_id: int, *, fresh: bool) -> tuple[tuple[Offer, ...], tuple[Level, ...]]:
+        """What goods and inventory say of everything that is checked.
 
         The cart as last seen will do for a start: the commit checks it, and `fresh` is for the next try.
         """
@@ -126,12 +138,12 @@ class Checkout:
         cart: Cart | None = None if fresh else self._orders.peek(name)
         if cart is None:
             cart = (await self._orders.read(name))[name]
-        return await self._goods.of([line.goods_id for line in cart.checked()])
-
-    def _offers_known(self, user_id: int) -> tuple[Offer, ...] | None:
-        """The same where nothing must be asked for; None otherwise."""
-        cart: Cart | None = self._orders.peek(streams.cart(user_id))
-        return None if cart is None else self._goods.known([line.goods_id for line in cart.checked()])
+        goods_ids = [line.goods_id for line in cart.checked()]
+        looked = self._shortages.look(goods_ids)
+        offers = self._goods.known(goods_ids)
+        if offers is None:
+            offers = await self._goods.of(goods_ids)
+        return offers, () if looked is None else await looked
 
     async def _replayed(self, done: Done, use: KeyUse, cause: Cause, wait_s: float) -> Placing:
         key: Key = done.states[use.stream]

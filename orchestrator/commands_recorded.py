@@ -17,6 +17,9 @@ NOT_THE_LAST_TOKEN: Final = ""
 
 NOBODY: Final = 0
 
+NOWHERE: Final = order.Contact("", "", "", "")
+"""Stands for every address: no decision looks at one."""
+
 
 class NoWayBack(Exception):
     """No command writes these events; the text names the first of them."""
@@ -115,8 +118,16 @@ def _adjust(group: Group) -> stock.AdjustStock:
 def _start(group: Group) -> saga.StartOrder:
     """What was offered is known of what was ordered, and that was for sale."""
     event = group.first
-    offers = tuple(saga.Offer(line.goods_id, line.name, line.price, True) for line in event.lines)
+    offers = tuple(goods.Offer(line.goods_id, line.name, line.price, True) for line in event.lines)
     return saga.StartOrder(event.order_id, event.user_id, offers, event.contact, event.at, event.sell_before)
+
+
+def _start_denied(group: Group) -> saga.StartOrder:
+    """Where the parcel was to go, and until when it was to be sold, was not recorded and does not matter."""
+    event = group.first
+    offers = tuple(goods.Offer(line.goods_id, line.name, line.price, True) for line in event.lines)
+    levels = tuple(stock.Level(short.goods_id, short.available) for short in event.short)
+    return saga.StartOrder(event.order_id, event.user_id, offers, NOWHERE, event.at, event.at, levels)
 
 
 def _confirm(group: Group) -> saga.ConfirmSell:
@@ -213,6 +224,7 @@ WAYS_BACK: Final[Mapping[type[Any], Callable[[Group], Any]]] = {
     cart.CartLineRemoved: lambda g: cart.RemoveCartLine(g.id, g.first.goods_id),
     cart.CartClosed: lambda g: cart.CloseCart(g.id),
     saga.OrderStarted: _start,
+    saga.StartDenied: _start_denied,
     saga.SellConfirmed: _confirm,
     saga.PlacementRefused: _confirm_refused,
     saga.SellDenied: lambda g: saga.DenySell(g.key, g.first.reason, g.first.short),

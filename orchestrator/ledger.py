@@ -23,8 +23,8 @@ from orchestrator.patient_log import PatientLog
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH: Final = 1_000
-"""Commands in one commit."""
+MAX_BATCH: Final = 500
+"""Commands in one commit. Were a thousand callers all in one, the loop would have nothing to do meanwhile."""
 
 MAX_STREAMS: Final = 5_000
 """Streams that the commands of one commit read. An order of 2,000 lines is as much work as a thousand small

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from domain import streams
-from domain.goods import Goods
+from domain.goods import Goods, Offer
 from domain.recorded import Recorded
 from domain.refusals import Unavailable
-from domain.saga import Offer
 from orchestrator.ledger import Ledger
 
 MAX_AGE_S: Final = 0.02

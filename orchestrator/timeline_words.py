@@ -53,6 +53,12 @@ def _denied(event: saga.SellDenied) -> str:
     return f"Order refused: {event.reason}" + (f" ({_short(event.short)})" if event.short else "")
 
 
+def _not_begun(event: saga.StartDenied) -> str:
+    """Whoever reads this wants to know that there is no sale to look for, and nothing to undo."""
+    why = _short(event.short)
+    return f"Order of {count(event.lines)} refused before it began, inventory not asked: {why}"
+
+
 def _given_back(event: saga.ReturnConfirmed) -> str:
     stock = "The stock is back" if event.returned else "There was no stock to give back"
     return f"{stock}; the end: closed"
@@ -72,6 +78,7 @@ WORDS: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     cart.CheckoutDropped: lambda _: "The cart's lines can be ordered again",
     cart.CheckedOut: _checked_out,
     saga.SellConfirmed: lambda e: f"The stock is sold; payment awaited until {clock(e.pay_before)}",
+    saga.StartDenied: _not_begun,
     saga.SellDenied: _denied,
     saga.PlacementRefused: lambda e: f"Order refused although it was sold: {e.reason}; stock owed back",
     saga.SellUnanswered: lambda _: "No answer from inventory in time; stock owed back",

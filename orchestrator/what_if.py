@@ -26,6 +26,7 @@ from domain.saga import (
     OrderStarted,
     Resent,
     SellConfirmed,
+    StartDenied,
     StartOrder,
     Step,
 )
@@ -33,12 +34,13 @@ from domain.saga_acts import RetryOrdered
 from domain.sale import Line, Rollback, Sell
 from domain.service import Written
 from domain.services import INVENTORY, ORDER
-from orchestrator.commands_recorded import Group, command_of
+from domain.stock import Level
+from orchestrator.commands_recorded import NOWHERE, Group, command_of
 from orchestrator.what_if_merge import SAGA_CALLER, Slot, merged
 from orchestrator.what_if_outcomes import OrderSoFar, Outcomes
 from orchestrator.what_if_rule import Customers, reason_of
 from orchestrator.what_if_saga import STOCK_SHORT, Changes, SagaMoves
-from orchestrator.what_if_world import NOWHERE, Hear, Told, World
+from orchestrator.what_if_world import Hear, Told, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class _Simulation:
         return not by_saga or (is_unknown and command.order_id not in self._other)
 
     def _start(self, slot: Slot, command: StartOrder) -> Told:
-        started: OrderStarted = slot.events[0].event
+        started: OrderStarted | StartDenied = slot.events[0].event
         is_changed = self._changes.count_at(command.at)
         why = self._forbidden(started) if is_changed else None
         if why is not None:
@@ -139,24 +141,36 @@ class _Simulation:
         self._put_cart_right(started)
         deadline = self._changes.sell_deadline if is_changed else None
         sell_before = command.sell_before if deadline is None else command.at + deadline
-        told = self._world.tell(ORDER, replace(command, contact=NOWHERE, sell_before=sell_before))
+        here = replace(command, contact=NOWHERE, sell_before=sell_before, levels=self._levels(command))
+        told = self._world.tell(ORDER, here)
         if told.refusal:
             return self._not_started(started, told.refusal)
-        if sell_before != started.sell_before:
+        if sell_before != command.sell_before:
             self._saga.set_alarm(sell_before, command.order_id)
         return told
 
-    def _forbidden(self, started: OrderStarted) -> str | None:
+    def _levels(self, command: StartOrder) -> tuple[Level, ...]:
+        """What inventory's books would have shown: as recorded, and what has come to differ since.
+
+        They were read a moment before the order was recorded, so the levels of then may not be in the log.
+        """
+        before, now = self.recorded.on_hand, self.simulated.on_hand
+        return tuple(
+            Level(level.goods_id, level.on_hand + now(level.goods_id) - before(level.goods_id))
+            for level in command.levels
+        )
+
+    def _forbidden(self, started: OrderStarted | StartDenied) -> str | None:
         if self._changes.rule is None:
             return None
         return reason_of(self._changes.rule, self._customers.purchase(started))
 
-    def _not_started(self, started: OrderStarted, why: str) -> Told:
+    def _not_started(self, started: OrderStarted | StartDenied, why: str) -> Told:
         order = OrderSoFar(started.user_id, started.amount, started.at, why=why)
         self.simulated.not_started(started.order_id, order)
         return Told()
 
-    def _put_cart_right(self, started: OrderStarted) -> None:
+    def _put_cart_right(self, started: OrderStarted | StartDenied) -> None:
         """What an order left in the cart by going another way is not what the next one was meant for."""
         cart = self._world.cart(started.user_id)
         wanted = tuple(CartLine(line.goods_id, line.nums, checked=True) for line in started.lines)

@@ -8,8 +8,8 @@ from typing import Any
 
 from domain import stock, streams
 from domain.order import OrderPaid, OrderPlaced, RefundDue
-from domain.refusals import Short
-from domain.saga import MOVES, REASONS, OrderStarted, PlacementRefused, SellDenied, Step
+from domain.refusals import Short, StockShort
+from domain.saga import MOVES, REASONS, OrderStarted, PlacementRefused, SellDenied, StartDenied, Step
 from domain.stock import StockReturned, StockSold
 
 WORDS: Mapping[Step, str] = {
@@ -86,6 +86,10 @@ class Outcomes:
         """An order that this world refuses to start. `order.why`: the reason."""
         self.orders[order_id] = order
 
+    def on_hand(self, goods_id: int) -> int:
+        """Units, by now."""
+        return self.levels.get(goods_id, stock.NONE).on_hand
+
     def totals(self) -> Totals:
         orders = self.orders.values()
         return Totals(
@@ -111,6 +115,9 @@ class Outcomes:
         match event:
             case OrderStarted():
                 order.user_id, order.amount, order.started_at = event.user_id, event.amount, event.at
+            case StartDenied():
+                order.user_id, order.amount, order.started_at = event.user_id, event.amount, event.at
+                order.why, order.short = StockShort.name, event.short
             case SellDenied(reason, short):
                 order.why, order.short = reason, short
             case PlacementRefused(reason):

@@ -6,20 +6,17 @@ command can still be refused or answered by; where a parcel goes is not kept at 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from domain import streams
 from domain.cart import Cart
-from domain.order import Contact, Order, OrderStatus
+from domain.order import Order, OrderStatus
 from domain.refusals import Refusal
 from domain.saga import TERMINAL, Saga
 from domain.sale import Sale, SaleStatus
 from domain.service import Service, Written
 from domain.services import INVENTORY, ORDER
 from orchestrator.commands_recorded import read_by
-
-NOWHERE: Final = Contact("", "", "", "")
-"""Stands for every address: no decision looks at one."""
 
 Hear = Callable[[str, Any], None]
 """Hears every event, with its stream."""

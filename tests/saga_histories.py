@@ -20,6 +20,7 @@ from domain.saga import (
     SellConfirmed,
     SellDenied,
     SellUnanswered,
+    StartDenied,
     Step,
     evolve,
 )
@@ -39,6 +40,7 @@ SHORT = (Short(13, 1, 0),)
 
 EVENTS: dict[type[SagaEvent], SagaEvent] = {
     OrderStarted: OrderStarted("8", 4, LINES[:1], 500, CONTACT, AT, SELL_BEFORE),
+    StartDenied: StartDenied("8", 4, LINES, 600, AT, SHORT),
     SellConfirmed: SellConfirmed(PAY_BEFORE + timedelta(hours=1)),
     SellDenied: SellDenied("stock-short", SHORT),
     SellUnanswered: SellUnanswered(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain import streams
 from domain.cart import CartLine, CloseCart, ReplaceCart
-from domain.goods import CreateGoods, Goods
+from domain.goods import CreateGoods, Goods, Offer
 from domain.order import Contact, Payment, PayOrder
 from domain.recorded import Cause, Recorded
 from domain.saga import (
@@ -17,14 +17,13 @@ from domain.saga import (
     DenySell,
     GiveUpSelling,
     LapsePayment,
-    Offer,
     StartOrder,
 )
 from domain.saga_acts import CompensateSaga, RetrySaga
 from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.service import Service, Written
 from domain.services import GOODS, INVENTORY, ORDER, USER
-from domain.stock import SetInv
+from domain.stock import Level, SetInv, Stock
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 CONTACT = Contact("1 High Street", "Ann", "07700 900000", "N1")
@@ -76,13 +75,19 @@ class ShopHistory:
             self.tell(GOODS, CreateGoods(goods_id, f"goods {goods_id}", price))
         self.tell(INVENTORY, SetInv(goods_id, units, goods_exist=True))
 
-    def started(self, order_id: str, lines: Iterable[tuple[int, int]], user_id: int = 7) -> None:
-        """A cart filled and an order started from it. `lines`: goods id and units."""
+    def started(
+        self, order_id: str, lines: Iterable[tuple[int, int]], user_id: int = 7, *, looked: bool = False
+    ) -> None:
+        """A cart filled and an order started from it. `lines`: goods id and units.
+
+        `looked`: whether inventory's books were read first; then what is short is refused at once.
+        """
         caller = streams.user(user_id)
         cart = tuple(CartLine(goods_id, nums, checked=True) for goods_id, nums in lines)
         self.tell(ORDER, ReplaceCart(user_id, cart), caller)
         offers = tuple(self._offer(line.goods_id) for line in cart)
-        command = StartOrder(order_id, user_id, offers, CONTACT, self.now, self.now + SELL_DEADLINE)
+        levels = tuple(self._level(line.goods_id) for line in cart) if looked else ()
+        command = StartOrder(order_id, user_id, offers, CONTACT, self.now, self.now + SELL_DEADLINE, levels)
         self.tell(ORDER, command, caller)
 
     def sold(self, order_id: str) -> None:
@@ -132,6 +137,10 @@ class ShopHistory:
         self.tell(INVENTORY, Rollback(order_id), "order-saga")
         returned = self.state(INVENTORY, streams.sale(order_id)).status is SaleStatus.RETURNED
         self.tell(ORDER, ConfirmReturn(order_id, returned), "inventory")
+
+    def _level(self, goods_id: int) -> Level:
+        stock: Stock = self.state(INVENTORY, streams.stock(goods_id))
+        return Level(goods_id, stock.on_hand)
 
     def _offer(self, goods_id: int) -> Offer:
         goods: Goods = self.state(GOODS, streams.goods(goods_id))

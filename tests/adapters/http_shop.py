@@ -191,7 +191,7 @@ class Shop:
         outcomes = Outcomes()
         self.orders.listeners += [outcomes.on_recorded, self._inventory_hears]
         checkout_terms = CheckoutTerms(30, self.now, OrderIds(self.now).new)
-        self.checkout = Checkout(self.orders, self.goods, outcomes, checkout_terms)
+        self.checkout = Checkout(self.orders, self.goods, self.inventory, outcomes, checkout_terms)
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead

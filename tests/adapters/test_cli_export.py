@@ -25,9 +25,10 @@ from adapters.pii_key_file import read_pii_keys
 from adapters.sealing import PersonKey, Wrapping
 from domain.cart import CartLine, ReplaceCart
 from domain.events import EVENTS
+from domain.goods import Offer
 from domain.key import Keyed, KeyUse
 from domain.order import Contact, OrderPaid
-from domain.saga import Offer, StartOrder
+from domain.saga import StartOrder
 from domain.services import ORDER, USER
 from domain.session import OpenSession
 from domain.stock import StockSold

@@ -24,9 +24,10 @@ from adapters.postgres_migrate import migrate_log
 from adapters.postgres_parked import MAX_DATA_BYTES
 from domain import sale
 from domain.cart import CartLine, ReplaceCart
+from domain.goods import Offer
 from domain.order import Contact
 from domain.recorded import Cause
-from domain.saga import Offer, StartOrder, Step
+from domain.saga import StartOrder, Step
 from domain.sale import Line, Rollback, Sale, SaleStatus, Sell
 from domain.stock import SetInv
 from orchestrator.intake import Parked, ParkingLot, ParkingUnavailable

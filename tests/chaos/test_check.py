@@ -13,7 +13,7 @@ from tests.chaos.notes import GIVEN_UP, NOTHING, PLACED, REFUSED, Notes, OrderNo
 
 LINES = [{"goods_id": 1, "nums": 2, "price": 50, "name": "Cup"}]
 UNITS = [{"goods_id": 1, "nums": 2}]
-BOUGHT, LAPSED, SHORT, SILENT = "11", "12", "13", "14"
+BOUGHT, LAPSED, SHORT, SILENT, UNASKED = "11", "12", "13", "14", "15"
 
 
 def stream(position: int, *events: tuple[str, dict[str, Any]]) -> list[Event]:
@@ -46,6 +46,7 @@ def order_log() -> Streams:
         ),
         f"saga-{SHORT}": stream(40, ("OrderStarted", {}), ("SellDenied", {})),
         f"saga-{SILENT}": stream(50, ("OrderStarted", {}), ("SellUnanswered", {}), ("ReturnConfirmed", {})),
+        f"saga-{UNASKED}": stream(60, ("StartDenied", {})),
     }
 
 
@@ -80,6 +81,7 @@ def tables() -> dict[str, list[tuple[Any, ...]]]:
             (12, "CLOSED", None),
             (13, "REFUSED", None),
             (14, "CLOSED", None),
+            (15, "REFUSED", None),
         ],
     }
 
@@ -104,6 +106,7 @@ def notes() -> Notes:
             note("c", REFUSED, SHORT),
             note("d", GIVEN_UP, SILENT),
             note("e", NOTHING, ""),
+            note("f", REFUSED, UNASKED),
         ],
         stocked={1: 4},
         added={"delivery": (1, 3)},
@@ -218,6 +221,11 @@ DOCTORED: list[tuple[str, str, Change]] = [
         add("order", f"order-{BOUGHT}", *payment("RefundDue", "t9")),
     ),
     ("not really short", "refusals and cancellations are in the log", in_notes(2, order_ids=[BOUGHT])),
+    (
+        "sold although it was denied",
+        "refusals and cancellations are in the log",
+        add("inventory", f"sale-{UNASKED}", "Sold", {"lines": UNITS}),
+    ),
     ("not really given up", "refusals and cancellations are in the log", in_notes(3, order_ids=[BOUGHT])),
     ("not really cancelled", "refusals and cancellations are in the log", in_notes(0, cancelled=True)),
     ("a delivery lost", "deliveries count once", lambda n, _: n.added.update(more=(1, 3))),

@@ -74,7 +74,9 @@ class Lane:
         self._desk = ReplyDesk(self._orders, Timing(1_800, utc_now))
         self._inventory = InventoryWorker(ledgers[INVENTORY.log], self, utc_now)
         terms = CheckoutTerms(30, utc_now, OrderIds(utc_now).new)
-        self._checkout = Checkout(self._orders, ledgers[GOODS.log], self._outcomes, terms)
+        self._checkout = Checkout(
+            self._orders, ledgers[GOODS.log], ledgers[INVENTORY.log], self._outcomes, terms
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send_commands(self, commands: Sequence[Command]) -> None:

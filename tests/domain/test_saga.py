@@ -20,17 +20,19 @@ from domain.saga import (
     SellConfirmed,
     SellDenied,
     SellUnanswered,
+    StartDenied,
     Step,
     evolve,
 )
 from domain.saga_acts import CompensationOrdered, RetryOrdered
-from tests.saga_histories import AT, EVENTS, PAY_BEFORE, SHORT, STARTED, name_of_pair, saga_in, told
+from tests.saga_histories import AT, EVENTS, LINES, PAY_BEFORE, SHORT, STARTED, name_of_pair, saga_in, told
 
 # move: the table of the machine. repeat: the same again. late: somebody else was first.
 # impossible: no history of the other side leads here.
 VERDICTS = """
                  NEW         SELLING     AWAITING_PAYMENT  PAID        REFUSED     ROLLING_BACK  CLOSED
 OrderStarted     move        repeat      repeat            repeat      repeat      repeat        repeat
+StartDenied      move        repeat      repeat            repeat      repeat      repeat        repeat
 SellConfirmed    impossible  move        repeat            late        impossible  late          late
 SellDenied       impossible  move        impossible        impossible  repeat      late          late
 PlacementRefused impossible  move        impossible        impossible  impossible  repeat        late
@@ -123,6 +125,7 @@ def test_an_ordered_retry_changes_the_tries_and_the_pause_and_nothing_else(step:
         ((STARTED, SellConfirmed(PAY_BEFORE), PaymentLapsed()), "payment-lapsed"),
         ((STARTED, SellConfirmed(PAY_BEFORE), OrderCancelled()), "cancelled"),
         ((STARTED, SellDenied("stock-short", SHORT)), "stock-short"),
+        ((StartDenied("7", 3, LINES, 600, AT, SHORT),), "stock-short"),
         ((STARTED, SellUnanswered(), ReturnConfirmed(returned=True)), "sell-unanswered"),
         ((STARTED, SellConfirmed(PAY_BEFORE), PaymentTaken()), None),
     ],

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.cart import Cart, CartLine, CheckoutBegun
+from domain.cart import Cart, CartLine, CheckoutBegun, CheckoutDropped
+from domain.cart import evolve as evolve_cart
+from domain.goods import Offer
 from domain.limits import MAX_AMOUNT, MAX_LINES, MAX_NUMS, MAX_PRICE
 from domain.refusals import (
     AccountClosed,
@@ -14,11 +16,13 @@ from domain.refusals import (
     GoodsUnavailable,
     IdTaken,
     OrderUnderWay,
+    Short,
 )
-from domain.saga import NEW, Offer, StartOrder, Step
+from domain.saga import NEW, StartDenied, StartOrder, Step
 from domain.saga_decisions import decide_start
 from domain.sale import Line
-from tests.saga_histories import AT, CART, CONTACT, SELL_BEFORE, STARTED, UNITS, saga_in
+from domain.stock import Level
+from tests.saga_histories import AT, CART, CONTACT, LINES, SELL_BEFORE, STARTED, UNITS, saga_in
 
 OFFERS = (Offer(12, "mug", 250, for_sale=True), Offer(13, "cup", 100, for_sale=True))
 
@@ -39,6 +43,37 @@ def test_offers_of_goods_that_are_not_checked_are_left_out() -> None:
     started = decide_start(NEW, CART, start((*OFFERS, Offer(14, "pot", 1, for_sale=True))))
 
     assert started == (STARTED, CheckoutBegun("7", UNITS))
+
+
+def test_what_inventory_has_too_little_of_is_denied_and_leaves_a_trace_in_the_cart_alone() -> None:
+    low = replace(start(), levels=(Level(12, 1), Level(13, 1)))
+
+    denied, dropped = decide_start(NEW, CART, low)
+
+    assert denied == StartDenied("7", 3, LINES, 600, AT, (Short(12, 2, 1),))
+    assert dropped == CheckoutDropped("7")
+    assert evolve_cart(CART, dropped) == CART
+
+
+def test_everything_that_is_short_is_named() -> None:
+    denied, _ = decide_start(NEW, CART, replace(start(), levels=(Level(13, 0), Level(12, 0))))
+
+    assert isinstance(denied, StartDenied)
+    assert denied.short == (Short(12, 2, 0), Short(13, 1, 0))
+
+
+@pytest.mark.parametrize("levels", [(Level(12, 2),), (Level(12, 2), Level(13, 1)), (Level(14, 0),)])
+def test_levels_that_suffice_or_of_other_goods_change_nothing(levels: tuple[Level, ...]) -> None:
+    assert decide_start(NEW, CART, replace(start(), levels=levels)) == (STARTED, CheckoutBegun("7", UNITS))
+
+
+def test_what_is_wrong_with_the_selection_comes_before_what_is_short() -> None:
+    low = replace(start(), levels=(Level(12, 0),))
+
+    with pytest.raises(OrderUnderWay):
+        decide_start(NEW, CART._replace(order_id="6", under_way=UNITS[1:]), low)
+    with pytest.raises(GoodsUnavailable):
+        decide_start(NEW, CART, replace(low, offers=(OFFERS[0], replace(OFFERS[1], for_sale=False))))
 
 
 def test_lines_that_another_order_has_under_way_are_refused_and_it_is_named() -> None:
@@ -85,7 +120,7 @@ def test_an_amount_up_to_63_bits_is_accepted(nums: int, price: int) -> None:
     started, begun = decide_start(NEW, cart, command)
 
     assert started.amount == nums * price
-    assert begun.lines == (Line(12, nums),)
+    assert begun == CheckoutBegun("7", (Line(12, nums),))
 
 
 @pytest.mark.parametrize(

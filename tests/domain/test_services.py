@@ -17,6 +17,7 @@ from domain.cart import (
     CheckoutDropped,
     ReplaceCart,
 )
+from domain.goods import Offer
 from domain.order import Contact, OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, PayOrder, RefundDue
 from domain.refusals import AccountClosed, NoSuchGoods, OrderUnderWay
 from domain.saga import (
@@ -25,7 +26,6 @@ from domain.saga import (
     DenySell,
     GiveUpSelling,
     LapsePayment,
-    Offer,
     OrderCancelled,
     OrderStarted,
     PaymentLapsed,

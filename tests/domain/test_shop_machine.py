@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain import streams
 from domain.cart import CartLine, CloseCart, ReplaceCart
+from domain.goods import Offer
 from domain.order import Payment, PayOrder
 from domain.recorded import Recorded
 from domain.refusals import Refusal
@@ -25,7 +26,6 @@ from domain.saga import (
     ConfirmSell,
     DenySell,
     NoteResend,
-    Offer,
     Saga,
     StartOrder,
     Step,

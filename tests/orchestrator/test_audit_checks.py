@@ -8,6 +8,7 @@ from domain import streams
 from domain.cart import CartLine, CartReplaced, CheckoutBegun
 from domain.order import OrderClosed, OrderLine, OrderPaid, OrderPlaced, Payment, Placed
 from domain.recorded import Cause
+from domain.refusals import Short
 from domain.saga import (
     DenySell,
     OrderStarted,
@@ -15,6 +16,7 @@ from domain.saga import (
     PlacementRefused,
     ReturnConfirmed,
     SellConfirmed,
+    StartDenied,
 )
 from domain.saga_acts import RetryOrdered
 from domain.sale import Line, Rollback, RollbackBarred, RolledBack, Sell, SellRefused, Sold
@@ -265,6 +267,44 @@ def test_a_sale_without_an_order_is_found(shop: ShopHistory) -> None:
     place = last_position(shop, "inventory") + 1
     shop.tell(INVENTORY, Sell("6", (Line(12, 1),)), "order-saga")
     assert told(audited(shop)) == [("orders and sales", "order 6", place)]
+
+
+def test_a_refusal_before_the_order_began_needs_no_sale(shop: ShopHistory) -> None:
+    shop.started("6", [(12, 900)], looked=True)
+    assert audited(shop) == []
+
+
+def test_a_sale_for_an_order_that_never_asked_for_it_is_found(shop: ShopHistory) -> None:
+    shop.started("6", [(12, 900)], looked=True)
+    denied = last_position(shop, "order") - 1
+    shop.tell(INVENTORY, Sell("6", (Line(12, 1),)), "order-saga")
+    assert told(audited(shop)) == [("orders and sales", "order 6", denied)]
+
+
+def test_what_somebody_tries_by_hand_with_the_id_of_a_refused_order_is_clean(shop: ShopHistory) -> None:
+    for order_id, command in (("6", Rollback("6")), ("7", Sell("7", (Line(12, 900),)))):
+        shop.started(order_id, [(12, 900)], looked=True)
+        shop.tell(INVENTORY, command, "user-3")
+    assert audited(shop) == []
+
+
+@pytest.mark.parametrize(
+    "short",
+    [(), (Short(12, 900, 900),), (Short(12, 900, -1),), (Short(12, 899, 0),), (Short(13, 900, 0),)],
+)
+def test_a_refusal_that_its_own_lines_contradict_is_found(
+    shop: ShopHistory, short: tuple[Short, ...]
+) -> None:
+    lines = (OrderLine(12, "goods 12", 250, 900),)
+    place = shop.plant(ORDER, "saga-6", StartDenied("6", 7, lines, 225_000, START, short))
+    assert told(audited(shop)) == [("orders", "order 6", place)]
+
+
+def test_a_refusal_with_a_wrong_amount_is_found(shop: ShopHistory) -> None:
+    lines = (OrderLine(12, "goods 12", 250, 900),)
+    denied = StartDenied("6", 7, lines, 1, START, (Short(12, 900, 10),))
+    place = shop.plant(ORDER, "saga-6", denied)
+    assert told(audited(shop)) == [("orders", "order 6", place)]
 
 
 def test_a_sale_for_a_refused_order_is_found(shop: ShopHistory) -> None:

@@ -46,6 +46,7 @@ steps = st.one_of(
         order_ids,
         st.just(()),
     ),
+    st.tuples(st.just("looked"), order_ids, lines),
     st.tuples(st.just("set"), st.just(""), lines),
     st.tuples(st.just("adjusted"), st.just(""), lines),
     st.tuples(st.just("later"), st.just(""), st.just(())),
@@ -60,7 +61,9 @@ def take(shop: ShopHistory, step: tuple[str, str, tuple[tuple[int, int], ...]]) 
     match what:
         case "on":
             go_on(shop, order_id, units)
-        case "sell" if saga.lines:
+        case "looked":
+            shop.started(order_id, units, looked=True)
+        case "sell" if saga.contact is not None:
             sold = tuple(Line(line.goods_id, line.nums) for line in saga.lines)
             shop.tell(INVENTORY, Sell(order_id, sold), "order-saga")
         case "rollback" if saga.reason is not None and saga.step in ("ROLLING_BACK", "CLOSED"):

@@ -9,14 +9,15 @@ import pytest
 from eventsourcing.popo import POPOApplicationRecorder
 
 from domain.cart import CartLine, CloseCart, PutCartLine, ReplaceCart
-from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
+from domain.goods import ChangeGoods, CreateGoods, DeleteGoods, Offer
 from domain.key import KeyUse
 from domain.order import Contact, OrderStatus
 from domain.recorded import Cause, Recorded
 from domain.refusals import CartChanged, CartEmpty, GoodsUnavailable, KeyReused, OrderUnderWay, Short
-from domain.saga import CancelOrder, Offer, OrderStarted, StartOrder, Step
+from domain.saga import CancelOrder, OrderStarted, StartOrder, Step
 from domain.saga_acts import CompensateSaga
-from domain.services import GOODS, ORDER
+from domain.services import GOODS, INVENTORY, ORDER
+from domain.stock import SetInv
 from orchestrator.checkout import LOOK_INTO_LOG_EVERY_S, Checkout, CheckoutTerms, Placing
 from orchestrator.ledger import Ledger
 from orchestrator.log import Log, RecorderLog
@@ -35,14 +36,16 @@ CONTACT = Contact("1 High Street", "Ann", "07700 900000", "N1")
 class Counter:
     """A checkout, and an inventory that answers each started order with what `answer` makes of its id."""
 
-    def __init__(self, orders: Ledger, goods: Ledger, new_cause: NewCause, at: datetime) -> None:
+    def __init__(
+        self, orders: Ledger, goods: Ledger, inventory: Ledger, new_cause: NewCause, at: datetime
+    ) -> None:
         ids = count(100)
         self.orders, self.goods, self.new_cause = orders, goods, new_cause
         self.outcomes = Outcomes()
         self.desk = ReplyDesk(orders, Timing(1_800, lambda: at))
         self.new_id: Callable[[], str] = lambda: str(next(ids))
         terms = CheckoutTerms(30, lambda: at, self._next_id)
-        self.checkout = Checkout(orders, goods, self.outcomes, terms)
+        self.checkout = Checkout(orders, goods, inventory, self.outcomes, terms)
         self.answer: Callable[[str], Reply] | None = SoldReply
         self.started: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -78,11 +81,14 @@ class Counter:
 async def counter(
     open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, at: datetime
 ) -> Counter:
-    """Goods 1 and 2 are for sale; two of goods 1 are in the cart of user 3."""
+    """Goods 1 and 2 are for sale, and there is plenty; two of goods 1 are in the cart of user 3."""
     goods = ledger_over(RecorderLog(POPOApplicationRecorder()), GOODS)
     await goods.submit(CreateGoods(1, "mug", 250), new_cause())
     await goods.submit(CreateGoods(2, "cup", 100), new_cause())
-    counter = Counter(ledger_over(open_memory_log(), ORDER), goods, new_cause, at)
+    inventory = ledger_over(RecorderLog(POPOApplicationRecorder()), INVENTORY)
+    for goods_id in (1, 2):
+        await inventory.submit(SetInv(goods_id, 100, goods_exist=True), new_cause())
+    counter = Counter(ledger_over(open_memory_log(), ORDER), goods, inventory, new_cause, at)
     await counter.fill(CartLine(1, 2, checked=True))
     return counter
 
@@ -324,10 +330,10 @@ async def _submitted(counter: Counter, command: PutCartLine) -> None:
 async def test_a_cart_that_never_stands_still_is_refused_in_the_end(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing_offered(*_args: object, **_kwargs: object) -> tuple[()]:
-        return ()
+    async def nothing_offered(*_args: object, **_kwargs: object) -> tuple[tuple[()], tuple[()]]:
+        return (), ()
 
-    monkeypatch.setattr(counter.checkout, "_offers", nothing_offered)
+    monkeypatch.setattr(counter.checkout, "_evidence", nothing_offered)
     with pytest.raises(CartChanged):
         await counter.place()
     assert counter.started == []

@@ -10,10 +10,11 @@ import pytest
 from adapters.postgres_log import PostgresLog
 from adapters.postgres_migrate import migrate_log
 from domain.cart import CartLine, CloseCart, ReplaceCart
+from domain.goods import Offer
 from domain.order import Contact, OrderStatus, Payment, PayOrder
 from domain.recorded import Cause
 from domain.refusals import AlreadyPaid, Refusal
-from domain.saga import CancelOrder, ConfirmSell, LapsePayment, Offer, StartOrder, Step
+from domain.saga import CancelOrder, ConfirmSell, LapsePayment, StartOrder, Step
 from domain.saga_acts import CompensateSaga
 from domain.services import ORDER
 from orchestrator.ledger import Done, Ledger

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from domain import sale, stock, streams
 from domain.cart import CartLine, PutCartLine, RemoveCartLine, ReplaceCart
 from domain.events import NAMES
-from domain.goods import ChangeGoods, CreateGoods, DeleteGoods
+from domain.goods import ChangeGoods, CreateGoods, DeleteGoods, Offer
 from domain.key import Keyed, KeyUse, NoteUndecided
 from domain.recorded import Cause, Recorded
 from domain.refusals import StockTooLarge
-from domain.saga import NoteResend, Offer, StartOrder
+from domain.saga import NoteResend, StartOrder
 from domain.sale import Line, Rollback, Sell
 from domain.service import Rule, Service
 from domain.services import GOODS, INVENTORY, ORDER, USER
@@ -124,6 +124,7 @@ def orders(shop: ShopHistory) -> None:
     shop.tell(ORDER, Keyed(start, KeyUse("key-e", "f")), "user-10")
     shop.tell(ORDER, NoteUndecided("key-e"), "user-10")
     shop.sold("8")
+    shop.started("9", [(11, 1), (12, 900)], user_id=11, looked=True)
 
 
 EVERYTHING = everything()

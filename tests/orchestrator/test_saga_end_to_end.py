@@ -110,7 +110,7 @@ class Shop:
             self.sender.on_recorded,
         ]
         terms = CheckoutTerms(30, self.clock, OrderIds(self.clock).new)
-        self.checkout = Checkout(self.orders, self.goods, self.outcomes, terms)
+        self.checkout = Checkout(self.orders, self.goods, self.inventory, self.outcomes, terms)
         self.worker = InventoryWorker(self.inventory, wire, self.clock)
         self.desk = ReplyDesk(self.orders, Timing(1_800, self.clock))
         self.watchdog = Watchdog(self.orders, due=self.due, send=self.sender.send, clock=self.clock)

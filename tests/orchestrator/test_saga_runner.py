@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from domain.cart import CartLine, ReplaceCart
+from domain.goods import Offer
 from domain.order import Contact, OrderLine, OrderPlaced, OrderStatus
 from domain.recorded import Cause, Recorded
 from domain.refusals import Short, Unavailable
 from domain.saga import (
     CancelOrder,
-    Offer,
     OrderStarted,
     Resent,
     Saga,

@@ -69,6 +69,18 @@ def test_a_refused_order() -> None:
     assert waiting(shop) is None
 
 
+def test_an_order_that_was_refused_before_it_began() -> None:
+    shop = stocked()
+    shop.started("1", [(12, 30), (13, 1)], looked=True)
+    assert story(shop) == [
+        "0:00:04 +0 customer 7: Cart filled with 2 goods, 31 units",
+        "0:00:05 +1 customer 7: Order of 2 goods, 31 units refused before it began, inventory not asked:"
+        " goods 12: 30 wanted, 10 on hand",
+        "0:00:05 +0 customer 7: The cart's lines can be ordered again",
+    ]
+    assert waiting(shop) is None
+
+
 def test_a_refused_order_whose_id_is_barred_by_hand_days_later() -> None:
     shop = stocked()
     shop.placed("1", [(12, 30)])

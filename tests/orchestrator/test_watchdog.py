@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.cart import CartLine, CheckoutDropped, ReplaceCart
+from domain.goods import Offer
 from domain.order import Contact
 from domain.recorded import Cause, Recorded
 from domain.refusals import Unavailable
-from domain.saga import ConfirmSell, GiveUpSelling, Offer, Resent, Saga, SellUnanswered, StartOrder, Step
+from domain.saga import ConfirmSell, GiveUpSelling, Resent, Saga, SellUnanswered, StartOrder, Step
 from domain.saga_acts import RetrySaga
 from domain.sale import Line, Rollback, Sell
 from domain.services import ORDER

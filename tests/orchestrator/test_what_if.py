@@ -11,23 +11,25 @@ from hypothesis import strategies as st
 
 from domain import streams
 from domain.cart import CartLine, PutCartLine
+from domain.goods import Offer
 from domain.order import OrderPlaced
 from domain.recorded import Cause, Recorded
 from domain.refusals import Short
-from domain.saga import DenySell, Offer, OrderStarted, StartOrder
+from domain.saga import DenySell, OrderStarted, StartOrder
 from domain.sale import Line, Rollback, Sell
 from domain.services import INVENTORY, ORDER
+from domain.stock import AdjustStock
 from orchestrator.audit import walk
 from orchestrator.audit_orders import OrdersAddUp
 from orchestrator.audit_pairs import Books, compare
 from orchestrator.audit_sagas import SagasMoveLegally
 from orchestrator.audit_sales import SalesMoveTheirStock
 from orchestrator.audit_stock import StockAddsUp
+from orchestrator.commands_recorded import NOWHERE
 from orchestrator.what_if import Worlds, simulate
 from orchestrator.what_if_outcomes import GoodsChange, Outcome, goods_changes, order_changes
 from orchestrator.what_if_rule import Purchase, Rule, RuleFailed
 from orchestrator.what_if_saga import Changes
-from orchestrator.what_if_world import NOWHERE
 from tests.orchestrator.test_audit_histories import MAX_STEPS, shop_of, steps
 from tests.orchestrator.test_redecide import EVERYTHING
 from tests.shop_history import CONTACT, PAYMENT_WINDOW, SELL_DEADLINE, START, ShopHistory
@@ -238,6 +240,31 @@ def test_orders_before_since_keep_the_window_they_had() -> None:
     worlds = run(shop, Changes(payment_window=5 * MINUTE, since=START + 10 * MINUTE))
 
     assert changed(worlds) == {"2": (Outcome("paid"), Outcome("closed", "payment-lapsed", 500))}
+
+
+def test_an_order_refused_from_inventorys_books_is_placed_where_they_would_have_shown_enough() -> None:
+    shop = stocked()
+    shop.placed("1", [(11, 4)])
+    shop.now += 20 * MINUTE
+    shop.started("2", [(11, 3)], looked=True)
+
+    worlds = run(shop, Changes(payment_window=15 * MINUTE))
+
+    before = Outcome("refused", "stock-short", short=(Short(11, 3, 1),))
+    assert changed(worlds)["2"] == (before, Outcome("to pay"))
+    assert list(goods_changes(worlds.recorded, worlds.simulated)) == [GoodsChange(11, 1, 2)]
+
+
+def test_an_order_refused_from_inventorys_books_that_have_changed_since_is_refused_again() -> None:
+    """They were read before the delivery, and the refusal was recorded after it."""
+    shop = stocked()
+    shop.started("1", [(11, 9)], looked=True)
+    denied = shop.logs["order"][-2:]
+    shop.logs["order"][-2:] = [one._replace(cause=one.cause._replace(at=shop.now + MINUTE)) for one in denied]
+    shop.tell(INVENTORY, AdjustStock(11, 20, "delivery", goods_exist=True))
+
+    assert simulated(shop) == recorded(shop)
+    assert changed(run(shop)) == {}
 
 
 # another deadline of inventory

@@ -30,6 +30,7 @@ CLIENTS: Final = "client-"
 
 STEPS: Final = {
     ("NEW", "OrderStarted"): "SELLING",
+    ("NEW", "StartDenied"): "REFUSED",
     ("SELLING", "SellConfirmed"): "AWAITING_PAYMENT",
     ("SELLING", "SellDenied"): "REFUSED",
     ("SELLING", "SellUnanswered"): "ROLLING_BACK",
@@ -104,6 +105,9 @@ class Auditor:
     def __init__(self) -> None:
         self.orders: defaultdict[str, OrderBook] = defaultdict(OrderBook)
         self.level: Counter[int] = Counter()
+        # Every level there was, with how many events had been seen then.
+        self.levels: defaultdict[int, list[tuple[int, int]]] = defaultdict(lambda: [(0, 0)])
+        self.asked_at: dict[str, int] = {}
         self.put_in: Counter[int] = Counter()
         self.versions: Counter[str] = Counter()
         self.by_tag: dict[str, str] = {}
@@ -138,6 +142,10 @@ class Auditor:
         for order_id in touched:
             if order_id in self.orders:
                 self._order_adds_up(order_id, log)
+
+    def hears(self, command_id: str) -> None:
+        """A client asks an API process for this now: what he is told must not be older than that."""
+        self.asked_at[command_id] = self.seen
 
     def acknowledged(self, item: Any) -> None:
         """The broker is told that a message was handled: what it asks for, or tells, must be in a log."""
@@ -200,6 +208,30 @@ class Auditor:
             raise Violation("a closed account orders nothing", f"order {order_id}")
         if self.by_tag.setdefault(book.tag, order_id) != order_id:
             raise Violation("one order for one press of the button", f"{book.tag}: order {order_id} as well")
+
+    def _start_denied(self, order_id: str, recorded: Recorded) -> None:
+        """Nobody has to ask inventory, but its books must have said so since the customer asked."""
+        event, wanted = recorded.event, _units(recorded.event.lines)
+        since = self.asked_at[recorded.cause.command_id.partition("~")[0]]
+        if not event.short:
+            raise Violation("no refusal without a reason", f"order {order_id}")
+        for one in event.short:
+            levels = self._levels_since(since, one.goods_id)
+            if one.wanted != wanted[one.goods_id] or not one.available < one.wanted:
+                raise Violation("a refusal is true when it is made", f"order {order_id}: {one}")
+            if one.available not in levels:
+                raise Violation(
+                    "a refusal is true when it is made",
+                    f"order {order_id}: {one}, but since it was asked for there were {levels}",
+                )
+        if f"cart-{event.user_id}" in self.closed_carts:
+            raise Violation("a closed account orders nothing", f"order {order_id}")
+
+    def _levels_since(self, seen: int, goods: int) -> set[int]:
+        """That of then, and every one after it."""
+        history = self.levels[goods]
+        then = [level for at, level in history if at <= seen][-1:]
+        return {*then, *(level for at, level in history if at > seen)}
 
     def _sell_confirmed(self, order_id: str, recorded: Recorded) -> None:
         self.orders[order_id].pay_before = recorded.event.pay_before
@@ -322,6 +354,7 @@ class Auditor:
 
     def _moved(self, goods: int, by: int, claimed: int) -> None:
         self.level[goods] += by
+        self.levels[goods].append((self.seen, self.level[goods]))
         if self.level[goods] < 0:
             raise Violation("never oversold", f"goods {goods} at {self.level[goods]}")
         if self.level[goods] != claimed:

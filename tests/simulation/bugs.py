@@ -4,11 +4,13 @@ They are switched on one at a time by a test, which demands that the simulation 
 the production code itself, so that a protection that moves or goes away breaks its bug here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 import orchestrator.watchdog
 import projections.advance
@@ -17,7 +19,7 @@ from domain.order import Order, OrderPaid, OrderStatus, PayOrder
 from domain.refusals import Unavailable
 from domain.sale import Rollback, Sale, SaleStatus, Sell
 from domain.services import ORDER
-from domain.stock import Stock, StockSold
+from domain.stock import Level, Stock, StockSold
 from orchestrator.batch import Batch
 from orchestrator.bookkeeper import Answer, Bookkeeper, Committed, Done, Draft, Request
 from orchestrator.intake import Delivery, Intake
@@ -25,6 +27,7 @@ from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.log import LogConflict, LogUnavailable, Stored
 from orchestrator.messages import Command, SoldReply
 from orchestrator.patient_log import PatientLog
+from orchestrator.shortages import Looked, Shortages
 from orchestrator.watchdog import Watchdog
 from projections.projection import Projection
 from tests.simulation import node
@@ -371,6 +374,31 @@ def compensation_only_promised() -> Any:
     return patch.object(saga_decisions, "decide_compensate", lambda found, placed, command: None)
 
 
+def refused_from_memory() -> Any:
+    """What was short once is taken to be short still, without a look into inventory's books."""
+
+    async def remembered(self: Shortages, goods_ids: Iterable[int]) -> Mapping[int, Level]:
+        return {goods_id: Level(goods_id, 0) for goods_id in goods_ids}
+
+    return patch.object(Shortages, "_read", remembered)
+
+
+def look_of_before() -> Any:
+    """What somebody has just seen in inventory's books will do for whoever asks within the next seconds."""
+    look, seen = Shortages.look, WeakKeyDictionary[Shortages, tuple[float, Looked]]()
+
+    def same_again(self: Shortages, goods_ids: Sequence[int]) -> Looked | None:
+        now = asyncio.get_running_loop().time()
+        if self in seen and now - seen[self][0] < 3.0:
+            return seen[self][1]
+        looked = look(self, goods_ids)
+        if looked is not None:
+            seen[self] = now, looked
+        return looked
+
+    return patch.object(Shortages, "look", same_again)
+
+
 def _with_evolve(evolve: Callable[[saga.Saga, Any], saga.Saga]) -> Any:
     category = replace(ORDER.categories["saga"], evolve=evolve)
     return patch.dict(ORDER.categories, {"saga": category})
@@ -404,4 +432,6 @@ BUGS: tuple[Bug, ...] = (
     pauses_never_grow,
     cart_lines_never_released,
     compensation_only_promised,
+    refused_from_memory,
+    look_of_before,
 )

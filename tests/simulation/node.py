@@ -107,8 +107,8 @@ class Node:
 
     def _add_api(self) -> None:
         terms = CheckoutTerms(SELL_DEADLINE_S, self.clock, self.site.new_order_id)
-        self.checkout = Checkout(self.orders(), self.ledger(GOODS), self.outcomes, terms)
         self.inventory = self.ledger(INVENTORY)
+        self.checkout = Checkout(self.orders(), self.ledger(GOODS), self.inventory, self.outcomes, terms)
 
     def _add_inventory(self) -> None:
         worker = InventoryWorker(self.ledger(INVENTORY), self.wire, self.clock, count=self._count)

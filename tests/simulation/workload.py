@@ -88,6 +88,7 @@ class Workload:
         node = apis[self.chance.pick(len(apis))]
         self.commands += 1
         cause = Cause(f"{CLIENTS}{self.commands}", "user-1", "", node.clock())
+        self.auditor.hears(cause.command_id)
         answered: asyncio.Future[Any] = self.loop.create_future()
         self.loop.call_for(node.process, 0.0, self._begin, partial(handler, node, cause), answered)
         await asyncio.wait({answered}, timeout=REQUEST_TIMEOUT_S)
@@ -189,7 +190,7 @@ class Workload:
     async def order(self, user_id: int, tag: str) -> str | None:
         """Presses the button, sometimes twice; returns the order's id once it is placed or undecided."""
         contact = Contact(tag, "Ann", "07700 900000", "N1")
-        use = KeyUse(streams.key(tag.replace(" ", "")), tag)
+        use = KeyUse(_key(tag), tag)
 
         async def place(node: Node, cause: Cause) -> Placing:
             return await node.checkout.place(
@@ -206,7 +207,9 @@ class Workload:
     def _note_placing(self, tag: str, placing: Placing) -> None:
         """The promise of an answer is checked against the log as the auditor knows it."""
         book = self._book("place", placing.order_id)
-        if self.promised.setdefault(tag, placing.order_id) != placing.order_id or book.tag != tag:
+        if {self.promised.setdefault(tag, placing.order_id), self.auditor.keys.get(_key(tag))} != {
+            placing.order_id
+        }:
             raise Violation("one order for one press of the button", f"{tag}: order {placing.order_id}")
         if placing.order.placed is not None and book.state == "":
             raise Violation("what was answered is in the log", f"order {placing.order_id} was not placed")
@@ -301,6 +304,11 @@ class Workload:
         given_up = self._book(what, order_id).step in ("ROLLING_BACK", "CLOSED")
         if compensate and not isinstance(answer, Refusal) and not given_up:
             raise Violation("what was answered is in the log", f"order {order_id} was not compensated")
+
+
+def _key(tag: str) -> str:
+    """The stream of the key of one press of the button."""
+    return streams.key(tag.replace(" ", ""))
 
 
 def _hear(answered: asyncio.Future[Any], answer: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain import streams
 from domain.limits import MAX_STOCK
 from domain.user import Role
 from tests.adapters.http_client import Client, open_client
@@ -159,6 +160,28 @@ async def test_a_sell_that_is_short_is_recorded_and_refused(client: Client) -> N
     assert back.json["returned"] is False
     nothing = await client.call("GET", "/v1/inventory/sales/7300000000000000002", token=service)
     assert (nothing.status, nothing.name) == (404, "no-such-sale")
+
+
+async def test_an_order_refused_from_the_books_is_a_refused_sale_like_any_other(client: Client) -> None:
+    """The second one was not even sent to inventory; who asks what was sold for it is told the same."""
+    staff, customer = await client.user(Role.STAFF), await client.user()
+    mug = await client.goods(staff, stock=1)
+    refused = [await client.order(customer, (mug, 2)) for _ in range(2)]
+    assert [(one.status, one.name) for one in refused] == [(409, "stock-short")] * 2
+    sales = []
+    for one in refused:
+        order_id = one.json["order_id"]
+        sale = await client.call("GET", f"/v1/inventory/sales/{order_id}", token=staff)
+        sales.append((sale.status, sale.json))
+    lines = [{"goods_id": mug, "nums": 2}]
+    assert sales == [
+        (200, {"order_id": one.json["order_id"], "status": 3, "lines": lines}) for one in refused
+    ]
+    asked, unasked = [
+        (await client.shop.orders.read(name))[name]
+        for name in (streams.saga(one.json["order_id"]) for one in refused)
+    ]
+    assert (asked.contact is None, unasked.contact is None) == (False, True)
 
 
 # carts

@@ -49,6 +49,7 @@ def history(email_digest: str) -> ShopHistory:
     shop.tell(ORDER, PayOrder("3", Payment("<b>pay</b>", "T-1", 500, shop.now)), "user-3")
     shop.tell(ORDER, PayOrder("12", Payment("T-1", "T-12", 250, shop.now)), "user-3")
     shop.placed("2", [(12, 1)])
+    shop.started("14", [(12, 900)], user_id=9, looked=True)
     return shop
 
 
@@ -89,12 +90,25 @@ def settings(shop_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("trade:T-1", "Order 1   user 7"),
         ("T-1", "Order 1   user 7"),
         ("12", "Order 12   user 8"),
+        ("14", "Order 14   user 9"),
+        ("user-9", "User 9   1 order\n"),
     ],
 )
 def test_an_id_finds_what_it_names(wanted: str, begins: str) -> None:
     output, exit_code = ask(f"replay order {wanted}")
     assert output.startswith(begins)
     assert exit_code == 0
+
+
+def test_an_order_refused_before_it_began_says_why_and_that_nothing_is_to_be_undone() -> None:
+    story = json.loads(ask("replay order 14 --json")[0])
+    assert [entry["what"] for entry in story["entries"]] == [
+        "Cart filled with 1 goods, 900 units",
+        "Order of 1 goods, 900 units refused before it began, inventory not asked:"
+        " goods 12: 900 wanted, 5 on hand",
+        "The cart's lines can be ordered again",
+    ]
+    assert "it was refused and sold nothing" in str(story["outlook"])
 
 
 def test_what_an_id_could_mean_besides_is_said() -> None:

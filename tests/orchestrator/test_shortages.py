@@ -177,6 +177,16 @@ async def test_what_came_in_is_sold_to_whoever_asks_next(shop: Shop) -> None:
     assert (await shop.order((2, 1))).saga.step is Step.REFUSED
 
 
+async def test_what_is_there_again_is_looked_up_once(shop: Shop) -> None:
+    await shop.order((2, 1))
+    await shop.stock(2, 5)
+    loads = shop.books.loads
+    placed = [await shop.order((2, 1)) for _ in range(3)]
+
+    assert {one.saga.step for one in placed} == {Step.AWAITING_PAYMENT}
+    assert shop.books.loads == loads + 1
+
+
 async def test_who_cancels_can_order_at_once_what_that_gives_back(shop: Shop) -> None:
     """Its Rollback is still under way, and the new order goes the same way behind it."""
     mine = await shop.order((1, 1))

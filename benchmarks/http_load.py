@@ -53,7 +53,8 @@ class Hearing(Requests, Protocol):
 class Load:
     """`rate`: requests a second; None for as fast as answers come. `warm_up_s`: answered, but not counted.
 
-    `most`: requests after which a load without a rate is over, if that is before its time.
+    `most`: requests after which a load without a rate is over, if that is before its time. `finishes`: what
+    was due and could not be sent in time is sent after it; for a rate that nobody can keep up with it is not.
     """
 
     connections: int
@@ -61,6 +62,7 @@ class Load:
     rate: float | None = None
     warm_up_s: float = 1.0
     most: int | None = None
+    finishes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,8 @@ class Latencies:
 class Loaded:
     """What came of it, by status. `seconds`: of the counted part.
 
-    `unanswered`: were due, and had no answer when patience ended or their connection did.
-    `since_sent`: the answers, not since they were due. `came`: all that came in the counted part, whenever
-    they were due.
+    `unanswered`: were due, and had no answer when patience ended or their connection did. `came`: all answers
+    that came in the counted part, whenever they were due; `since_sent`: what these took since they were sent.
     `broken`: connections that the server closed; each is made anew.
     `cpu_s`: of the load's own process, warm-up included.
     """
@@ -104,7 +105,11 @@ class Loaded:
 
 
 def loaded(port: int, requests: Requests, load: Load) -> Loaded:
-    """Loads the server at 127.0.0.1:`port` from a new process. Raises OSError when nobody listens there."""
+    """Loads the server at 127.0.0.1:`port` from a new process.
+
+    Raises OSError when nobody listens there; IndexError when `requests` has run out of customers, as a load
+    that goes on with fewer would measure something else.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         patience = START_LIMIT_S + load.warm_up_s + load.seconds + DRAIN_LIMIT_S
         return pool.submit(_load, port, requests, load).result(patience)
@@ -129,9 +134,9 @@ class _Counted:
         """At a constant rate what was due in the window counts, else what was answered in it."""
         if self.from_s <= now < self.until_s:
             self.came[status] = self.came.get(status, 0) + 1
+            self.since_sent.setdefault(status, array("d")).append(now - sent)
         if self.from_s <= (due if by_due else now) < self.until_s:
             self.seconds.setdefault(status, array("d")).append(now - due)
-            self.since_sent.setdefault(status, array("d")).append(now - sent)
 
 
 class _Generator:
@@ -148,6 +153,7 @@ class _Generator:
         self._unanswered = 0
         self._counted = _Counted(0.0, 0.0)
         self._over = False
+        self._failed: IndexError | None = None
         self._quiet = asyncio.Event()
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -160,9 +166,14 @@ class _Generator:
             self._use(connection)
         await (self._wait_for_end() if self._load.rate is None else self._at_rate(begun, self._load.rate))
         self._over = True
+        if self._failed is not None:
+            raise self._failed
+        unsent = 0 if self._load.finishes else len(self._due)
+        if unsent:
+            self._due.clear()
         await self._drain()
         answers = {status: _latencies(times) for status, times in self._counted.seconds.items()}
-        unanswered = self._unanswered + self._busy + len(self._due)
+        unanswered = self._unanswered + self._busy + len(self._due) + unsent
         return Loaded(
             self._load.seconds,
             answers,
@@ -208,9 +219,15 @@ class _Generator:
             self._free.append(connection)
 
     def _send(self, connection: "_Connection", due: float) -> None:
-        self._busy += 1
         number, self._number = self._number, self._number + 1
-        connection.send(_Asked(number, due, time.perf_counter()), self._requests(number))
+        try:
+            request = self._requests(number)
+        except IndexError as error:
+            # The event loop would only log it, and the load would go on with one connection less.
+            self._failed = error
+            return
+        self._busy += 1
+        connection.send(_Asked(number, due, time.perf_counter()), request)
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()

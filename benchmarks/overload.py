@@ -33,8 +33,8 @@ PEAK_CLIENTS: Final = 256
 CONNECTIONS: Final = 1_024
 """Of the overload. More requests than these are never under way, but all that are due are counted."""
 
-PEAK_PER_S: Final = 1_400
-"""Customers ready for each second of a load that places all it can; what is left over changes nothing."""
+PEAK_PER_S: Final = 2_400
+"""Customers ready for each second of a load that places all it can; a shop that places more is an error."""
 
 WARM_UP_S: Final = 2.0
 CREATED, OK, OVERLOADED = 201, 200, 503
@@ -42,7 +42,7 @@ CREATED, OK, OVERLOADED = 201, 200, 503
 
 @dataclass(slots=True)
 class TryAgain:
-    """Each customer orders once; who is refused stands in line again."""
+    """Each customer orders once; who is refused stands in line again. IndexError when all have ordered."""
 
     tokens: Sequence[str]
     waiting: deque[int] = field(default_factory=deque)
@@ -51,8 +51,6 @@ class TryAgain:
     def __call__(self, number: int) -> bytes:
         if not self.asked and not self.waiting:
             self.waiting.extend(range(len(self.tokens)))
-        if not self.waiting:
-            return b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
         customer = self.waiting.popleft()
         self.asked[number] = customer
         bearer = f"authorization: Bearer {self.tokens[customer]}"
@@ -77,9 +75,11 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`due_per_s`: 0 for as fast as answers come. Rates are of what came while it was counted, milliseconds
-    of what was due in it; `sent_p99_ms` counts since it was sent: a load waits for a free connection before.
-    `load_cores`: what making the load took of the two.
+    """`due_per_s`: 0 for as fast as answers come. Rates and milliseconds are of what came while it counted.
+
+    Milliseconds count since the request was sent: a load waits for a free connection before. `due_p99_ms`
+    counts since it was due, and is None at a rate that nobody can keep up with. `load_cores`: what making the
+    load took of the two.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Phase:
     refused_per_s: float
     p50_ms: float
     p99_ms: float
-    sent_p99_ms: float
+    due_p99_ms: float | None
     refused_p99_ms: float
     others: int
     unanswered: int
@@ -101,18 +101,18 @@ def measured(seconds: float, times: float) -> list[Phase]:
     peak = Load(PEAK_CLIENTS, seconds, None, WARM_UP_S)
     wanted = int(PEAK_PER_S * (seconds + WARM_UP_S))
     with fresh_site(load_settings(), "overload") as site:
-        port, tokens, warm = ready(site, 3 * wanted + 1, "spread")
-        some = [tokens[n * wanted : (n + 1) * wanted] for n in range(3)]
-        phases = [_phase("peak", 0.0, loaded(port, PlaceOrder(some[0]), peak), site)]
-        rate = times * phases[0].accepted_per_s
-        over = loaded(port, TryAgain(some[1]), Load(CONNECTIONS, seconds, rate, WARM_UP_S))
-        phases.append(_phase(f"{times:g} times as many", rate, over, site))
+        port, tokens, warm = ready(site, wanted * 5 // 2 + 1, "spread")
+        first, second, half_as_many = tokens[:wanted], tokens[wanted : 2 * wanted], tokens[2 * wanted :]
+        phases = [_phase("peak", peak, loaded(port, PlaceOrder(first), peak), site)]
+        rate = phases[0].accepted_per_s
+        over = Load(CONNECTIONS, seconds, times * rate, WARM_UP_S, finishes=False)
+        phases.append(_phase(f"{times:g} times as many", over, loaded(port, TryAgain(second), over), site))
+        half = Load(PEAK_CLIENTS, seconds, rate / 2, WARM_UP_S)
         with ThreadPoolExecutor(1) as pool:
-            flood = pool.submit(loaded, port, Flood(tokens[-1]), Load(CONNECTIONS, seconds, rate, WARM_UP_S))
-            half = Load(PEAK_CLIENTS, seconds, phases[0].accepted_per_s / 2, WARM_UP_S)
-            others = loaded(port, PlaceOrder(some[2]), half)
-            phases.append(_phase("one floods", rate, flood.result(), site, OK))
-        phases.append(_phase("others beside it", phases[0].accepted_per_s / 2, others, site))
+            flood = pool.submit(loaded, port, Flood(tokens[-1]), over)
+            others = loaded(port, PlaceOrder(half_as_many), half)
+            phases.append(_phase("one floods", over, flood.result(), site, OK))
+        phases.append(_phase("others beside it", half, others, site))
         dsn = site.settings.dsn("order")
         assert dsn is not None
         answered = sum(each.accepted_per_s * seconds for each in phases if each.name != "one floods")
@@ -120,18 +120,18 @@ def measured(seconds: float, times: float) -> list[Phase]:
     return phases
 
 
-def _phase(name: str, due_per_s: float, result: Loaded, site: Site, accepted: int = CREATED) -> Phase:
-    came = result.came.get
-    got, refused = result.answers.get(accepted), result.answers.get(OVERLOADED)
+def _phase(name: str, load: Load, result: Loaded, site: Site, accepted: int = CREATED) -> Phase:
+    came, due = result.came.get, result.answers.get(accepted)
+    got, refused = result.since_sent.get(accepted), result.since_sent.get(OVERLOADED)
     known = came(accepted, 0) + came(OVERLOADED, 0)
     return Phase(
         name=name,
-        due_per_s=due_per_s,
+        due_per_s=load.rate or 0.0,
         accepted_per_s=came(accepted, 0) / result.seconds,
         refused_per_s=came(OVERLOADED, 0) / result.seconds,
         p50_ms=got.p50_ms if got else 0.0,
         p99_ms=got.p99_ms if got else 0.0,
-        sent_p99_ms=result.since_sent[accepted].p99_ms if accepted in result.since_sent else 0.0,
+        due_p99_ms=due.p99_ms if due and load.finishes else None,
         refused_p99_ms=refused.p99_ms if refused else 0.0,
         others=sum(result.came.values()) - known,
         unanswered=result.unanswered,
@@ -153,12 +153,13 @@ def main(arguments: Sequence[str]) -> None:
         return
     sys.stdout.write(
         f"{'':20}{'due/s':>8}{'accepted/s':>12}{'refused/s':>11}{'p50 ms':>9}{'p99 ms':>9}"
-        f"{'since sent':>12}{'refused p99':>13}{'others':>8}{'no answer':>11}{'load cores':>12}{'MB':>7}\n"
+        f"{'since due':>11}{'refused p99':>13}{'others':>8}{'no answer':>11}{'load cores':>12}{'MB':>7}\n"
     )
     for one in phases:
+        since_due = "-" if one.due_p99_ms is None else f"{one.due_p99_ms:,.0f}"
         sys.stdout.write(
             f"{one.name:20}{one.due_per_s:8,.0f}{one.accepted_per_s:12,.0f}{one.refused_per_s:11,.0f}"
-            f"{one.p50_ms:9,.0f}{one.p99_ms:9,.0f}{one.sent_p99_ms:12,.0f}{one.refused_p99_ms:13,.0f}{one.others:8,}"
+            f"{one.p50_ms:9,.0f}{one.p99_ms:9,.0f}{since_due:>11}{one.refused_p99_ms:13,.0f}{one.others:8,}"
             f"{one.unanswered:11,}{one.load_cores:12.2f}{one.memory_mb:7,.0f}\n"
         )
 

@@ -1,13 +1,14 @@
-"""Whom the server takes its clients for: the peer, or what a proxy it trusts says, over a real socket."""
+"""Whom the server takes its clients for, and how soon it takes them, over real sockets."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, cast
 
 import aiohttp
 import pytest
+import uvloop
 
 from adapters.http_admission import Admission
 from adapters.http_app import Served
@@ -98,3 +99,32 @@ async def test_a_proxy_is_known_also_by_a_socket_that_listens_on_both_kinds_of_a
     async with served("::", ["127.0.0.0/8"]) as url:
         assert await client_of(url) == "::ffff:127.0.0.1"
         assert await client_of(url, "203.0.113.9") == "203.0.113.9"
+
+
+async def turns_until_all_are_answered(customers: int) -> int:
+    """Turns of the loop, from when so many new connections, each with its request, wait to be accepted."""
+    async with served("127.0.0.1", ()) as url:
+        await client_of(url)
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with ExitStack() as stack:
+            waiting = [stack.enter_context(socket.create_connection(address, 5)) for _ in range(customers)]
+            for each in waiting:
+                each.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                each.setblocking(False)
+            turns = 0
+            while waiting:
+                await asyncio.sleep(0)
+                turns += 1
+                waiting = [each for each in waiting if not _has_answer(each)]
+    return turns
+
+
+def _has_answer(connection: socket.socket) -> bool:
+    with suppress(BlockingIOError):
+        return connection.recv(64).startswith(b"HTTP/1.1 200")
+    return False
+
+
+def test_new_customers_are_accepted_many_in_one_turn_of_a_busy_loop() -> None:
+    """A turn of the loop is tens of milliseconds in a busy shop; with one listener each would take one."""
+    assert uvloop.run(turns_until_all_are_answered(320)) < 100

@@ -96,6 +96,9 @@ async def level(call: Call, goods_id: PathId) -> Response:
     **documents("Sell every line or none", SaleAnswer, refuses=(StockShort, AlreadyReturned, SaleDiffers)),
 )
 async def sell(call: Call, body: SellOrder) -> Response:
+    denied = await _refused_unasked(call, body.order_id)
+    if denied is not None:
+        raise StockShort(short=denied.short, order_id=body.order_id)
     command = Sell(body.order_id, tuple(Line(line.goods_id, line.nums) for line in body.lines))
     done = await call.parts.inventory.submit(command, call.cause(body.order_id))
     sale: Sale = done.states[streams.sale(body.order_id)]
@@ -121,20 +124,20 @@ async def rollback(call: Call, body: RollbackOrder) -> Response:
 @router.get("/v1/inventory/sales/{order_id}", **documents("What was sold", SaleAnswer, refuses=(NoSuchSale,)))
 async def sale_of(call: Call, order_id: PathOrderId) -> Response:
     sale = await call.parts.queries.sale(order_id)
-    return answer(await _refused_unasked(call, order_id) if sale is None else sale)
+    if sale is not None:
+        return answer(sale)
+    denied = await _refused_unasked(call, order_id)
+    if denied is None:
+        raise NoSuchSale
+    lines = tuple([Line(line.goods_id, line.nums) for line in denied.lines])
+    return answer({"order_id": order_id, "status": int(SaleStatus.REFUSED), "lines": lines})
 
 
-async def _refused_unasked(call: Call, order_id: str) -> dict[str, Any]:
-    """An order that was refused before it began has no sale, and is a refused one all the same.
-
-    Raises NoSuchSale.
-    """
+async def _refused_unasked(call: Call, order_id: str) -> Saga | None:
+    """An order that was refused before it began: it has no sale, and to others it is a refused one."""
     name = streams.saga(order_id)
     saga: Saga = (await call.parts.orders.read(name))[name]
-    if saga.step is not Step.REFUSED:
-        raise NoSuchSale
-    lines = tuple([Line(line.goods_id, line.nums) for line in saga.lines])
-    return {"order_id": order_id, "status": int(SaleStatus.REFUSED), "lines": lines}
+    return saga if saga.step is Step.REFUSED and saga.contact is None else None
 
 
 async def _must_be_free(call: Call, order_id: str) -> None:

@@ -32,7 +32,7 @@ SALE_IS: Final[Mapping[Step, frozenset[SaleStatus]]] = {
 """What a sale can be once its saga is at a step. Closed without a sale: refused, or barred before it came."""
 
 UNASKED: Final = frozenset({SaleStatus.NONE, SaleStatus.REFUSED, SaleStatus.BARRED})
-"""What a sale can be whose saga never asked for it: it took nothing, whatever somebody tried by hand."""
+"""What a sale can be whose saga never asked for it: nothing was sold for that order, by hand neither."""
 
 NO_SALE: Final = SaleFacts()
 
@@ -66,7 +66,7 @@ def unfinished(books: Books) -> Iterator[Unfinished]:
 def _order_against_sale(books: Books, order_id: str, saga: SagaFacts) -> Iterator[Finding]:
     order, sale = books.orders.get(order_id, OrderFacts()), books.sales.get(order_id, NO_SALE)
     place = order.placed_at or saga.moved_at
-    if _by_hand(sale) and not order.placed_at:
+    if _by_hand(sale) and not order.placed_at and not saga.is_unasked:
         return  # Somebody sold under this id before; the order was refused for that, and took nothing.
     if order.placed_at and not sale.sold_at:
         yield _finding(order_id, place, "an order without a sale: it was placed, but nothing was sold for it")

@@ -93,7 +93,7 @@ class Checkout:
         that was undecided when it was answered first, it is undecided in every later answer.
         """
         for attempt in range(MAX_TRIES):
-            order_id = self._terms.new_order_id()
+            order_id, begun_at = self._terms.new_order_id(), asyncio.get_running_loop().time()
             waiter = self._outcomes.wait_for(order_id)
             try:
                 offers, levels = await self._evidence(user_id, fresh=attempt > 0)
@@ -105,7 +105,7 @@ class Checkout:
                 saga: Saga = done.states[streams.saga(order_id)]
                 placing = Placing(order_id, saga, NONE, False, done.position)
                 placing = await self._wait(placing, waiter, wait_s)
-                self._shortages.note(placing.saga.short)
+                self._shortages.note(placing.saga.short, begun_at)
                 return placing if use is None else await self._answered(placing, use, cause)
             except (CartChanged, IdTaken):
                 continue

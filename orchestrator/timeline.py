@@ -140,12 +140,15 @@ def _moves_stock(recorded: Recorded, order_id: str) -> bool:
 
 def _shopping(order_id: str, own: list[Recorded], known: list[Recorded]) -> tuple[list[Recorded], int]:
     """The changes of the owner's cart that led to this order, and how many before those are left out."""
-    started = next((e.position for e in own if isinstance(e.event, BEGUN)), 0)
+    begun = next((event for event in own if isinstance(event.event, BEGUN)), None)
+    started = 0 if begun is None else begun.position
     history = [event for event in known if event.originator_id == streams.cart(_owner(own))]
     before = [event for event in history if event.position < started]
     emptied = max((e.position for e in before if isinstance(e.event, cart.CheckedOut)), default=0)
     changes = [e for e in before if e.position > emptied and isinstance(e.event, SHOPPING)]
     own_steps = [e for e in history if isinstance(e.event, CHECKOUT) and e.event.order_id == order_id]
+    if begun is not None and isinstance(begun.event, saga.StartDenied):
+        own_steps = []  # It took nothing from the cart; that is only where its user's orders are found.
     return [*changes[-MAX_CART_ENTRIES:], *own_steps], max(0, len(changes) - MAX_CART_ENTRIES)
 
 

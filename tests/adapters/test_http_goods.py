@@ -184,6 +184,18 @@ async def test_an_order_refused_from_the_books_is_a_refused_sale_like_any_other(
     assert (asked.contact is None, unasked.contact is None) == (False, True)
 
 
+async def test_nobody_sells_by_hand_for_an_order_that_was_refused_before_it_began(client: Client) -> None:
+    staff, customer = await client.user(Role.STAFF), await client.user()
+    mug = await client.goods(staff, stock=1)
+    _, denied = [await client.order(customer, (mug, 2)) for _ in range(2)]
+    await client.call("PUT", f"/v1/inventory/{mug}", {"stock": 9}, token=staff)
+    body = {"order_id": denied.json["order_id"], "lines": [{"goods_id": mug, "nums": 2}]}
+    sold = await client.call("POST", "/v1/inventory/sell", body, token=await client.user(Role.SERVICE))
+    assert (sold.status, sold.name) == (409, "stock-short")
+    assert sold.json["short"] == denied.json["short"]
+    assert (await client.call("GET", f"/v1/inventory/{mug}")).json["stock"] == 9
+
+
 # carts
 
 

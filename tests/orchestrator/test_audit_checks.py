@@ -274,10 +274,11 @@ def test_a_refusal_before_the_order_began_needs_no_sale(shop: ShopHistory) -> No
     assert audited(shop) == []
 
 
-def test_a_sale_for_an_order_that_never_asked_for_it_is_found(shop: ShopHistory) -> None:
-    shop.started("6", [(12, 900)], looked=True)
+@pytest.mark.parametrize("seller", ["order-saga", "user-3"])
+def test_a_sale_for_an_order_that_never_asked_for_it_is_found(shop: ShopHistory, seller: str) -> None:
+    shop.started("6", [(12, 3), (13, 900)], looked=True)
     denied = last_position(shop, "order") - 1
-    shop.tell(INVENTORY, Sell("6", (Line(12, 1),)), "order-saga")
+    shop.tell(INVENTORY, Sell("6", (Line(12, 3),)), seller)
     assert told(audited(shop)) == [("orders and sales", "order 6", denied)]
 
 

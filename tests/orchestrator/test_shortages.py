@@ -1,7 +1,8 @@
 """Refused before it begins: as true as inventory's own no, from its books, and never from memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
@@ -16,12 +17,13 @@ from domain.order import Contact
 from domain.recorded import Cause, Recorded
 from domain.refusals import Short
 from domain.saga import CancelOrder, StartDenied, Step
+from domain.sale import Rollback, Sell
 from domain.services import GOODS, INVENTORY, ORDER
-from domain.stock import AdjustStock, SetInv
+from domain.stock import AdjustStock, Level, SetInv
 from orchestrator import shortages
 from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Ledger, LedgerBroken
 from orchestrator.log import LogUnavailable, RecorderLog, Since, Stored
 from orchestrator.messages import Command, Reply
 from orchestrator.outcomes import Outcomes
@@ -46,6 +48,14 @@ class Books(RecorderLog):
         if self.is_away:
             raise LogUnavailable("away")
         return super().load(since)
+
+
+@dataclass
+class Held:
+    """`looks`: a look has read what there is; `go_on`: it may be told."""
+
+    looks: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Shop:
@@ -210,21 +220,13 @@ async def test_a_refusal_is_never_older_than_its_question(
 ) -> None:
     """Who asks while somebody else's look is going on waits for a look of his own."""
     await shop.order((2, 1))
-    read, looking, go_on = shop.checkout._shortages._read, asyncio.Event(), asyncio.Event()
-
-    async def slow(goods_ids: object) -> object:
-        found = await read(goods_ids)  # type: ignore[arg-type]
-        looking.set()
-        await go_on.wait()
-        return found
-
-    monkeypatch.setattr(shop.checkout._shortages, "_read", slow)
+    held = await held_look(shop, monkeypatch)
     early = asyncio.create_task(shop.order((2, 1)))
-    await looking.wait()
+    await held.looks.wait()
     await shop.stock(2, 5)
     late = asyncio.create_task(shop.order((2, 1), user_id=8))
     await asyncio.sleep(0.05)
-    go_on.set()
+    held.go_on.set()
 
     assert (await early).saga.step is Step.REFUSED
     assert (await late).saga.step is Step.AWAITING_PAYMENT
@@ -292,7 +294,81 @@ async def test_no_more_is_remembered_than_there_is_room_for(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shortages, "MAX_KEPT", 2)
-    shop.checkout._shortages.note([Short(goods_id, 1, 0) for goods_id in (1, 2, 3)])
+    shop.checkout._shortages.note([Short(goods_id, 1, 0) for goods_id in (1, 2, 3)], 0.0)
 
     assert shop.checkout._shortages.look([1]) is None
     assert shop.checkout._shortages.look([2, 3]) is not None
+
+
+async def held_look(shop: Shop, monkeypatch: pytest.MonkeyPatch, fails: Exception | None = None) -> Held:
+    """From now on a look is only told of once it is let go."""
+    held = Held()
+    read = shop.checkout._shortages._read
+
+    async def slow(goods_ids: Iterable[int]) -> Mapping[int, Level]:
+        found = await read(goods_ids)
+        held.looks.set()
+        await held.go_on.wait()
+        if fails is not None:
+            raise fails
+        return found
+
+    monkeypatch.setattr(shop.checkout._shortages, "_read", slow)
+    return held
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_crowd_that_is_refused_meanwhile_does_not_stand_before_who_cancelled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, *, asked: bool
+) -> None:
+    """Somebody else's order was decided before the cancel, and is told after it."""
+    mine = await shop.order((1, 1))
+    if not asked:
+        await shop.order((1, 2), user_id=8)
+    held = await held_look(shop, monkeypatch)
+    shop.held = asked
+    other = asyncio.create_task(shop.order((1, 2), user_id=8))
+    async with asyncio.timeout(5):
+        while asked and not shop.undelivered:
+            await asyncio.sleep(0.005)
+        if not asked:
+            await held.looks.wait()
+    shop.held = True
+    await shop.orders.submit(CancelOrder(mine.order_id), shop.new_cause())
+    held.go_on.set()
+    if asked:
+        await shop.worker.handle([command for command in shop.undelivered if isinstance(command, Sell)])
+        shop.undelivered = [command for command in shop.undelivered if not isinstance(command, Sell)]
+    assert (await other).saga.step is Step.REFUSED
+    again = asyncio.create_task(shop.order((1, 1)))
+    async with asyncio.timeout(5):
+        while not {type(command) for command in shop.undelivered} >= {Rollback, Sell}:
+            await asyncio.sleep(0.005)
+    await shop.deliver()
+
+    assert (await again).saga.step is Step.AWAITING_PAYMENT
+
+
+async def test_what_one_order_gives_back_says_nothing_of_other_goods(shop: Shop) -> None:
+    mine = await shop.order((3, 1))
+    await shop.order((2, 1))
+    await shop.orders.submit(CancelOrder(mine.order_id), shop.new_cause())
+    asked = shop.asked
+    await shop.order((2, 1))
+
+    assert (shop.asked, len(shop.denied())) == (asked, 1)
+
+
+async def test_a_look_that_failed_leaves_nobody_waiting(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those it was for, nor those who asked while it was going on."""
+    await shop.order((2, 1))
+    held = await held_look(shop, monkeypatch, LedgerBroken())
+    first = asyncio.create_task(shop.order((2, 1)))
+    await held.looks.wait()
+    second = asyncio.create_task(shop.order((2, 1), user_id=8))
+    await asyncio.sleep(0.05)
+    held.go_on.set()
+
+    async with asyncio.timeout(5):
+        assert {(await one).saga.step for one in (first, second)} == {Step.REFUSED}
+    assert (shop.asked, shop.denied()) == (3, [])

@@ -5,7 +5,8 @@ as many as the shop answers in the time that a customer may wait (Little's law).
 answers tell: when they take too long the bound comes down in proportion, when they do not it goes up by
 little steps. Requests wait for the slowest part of the shop, whichever that is.
 
-Reads have a bound of their own: those that wait for a projection must not keep orders out.
+Reads have a bound of their own: those that wait for a projection must not keep orders out. So have payments:
+one sender makes them for thousands of customers, and an equal share beside these would be next to nothing.
 """
 
 import time
@@ -33,6 +34,9 @@ HEARD_PER_S: Final = 1_000
 """At the least, at the most, and how many are heard again in a second. A refusal takes a tenth of a
 millisecond or two, most of it the system's: these leave the processor to those who are let in.
 """
+
+PAYMENT: Final = "/payment"
+"""How the path of a payment ends, and no other."""
 
 OWN_QUEUES: Final[Collection[str]] = frozenset({"/v1/users", "/v1/sessions"})
 """Registering and logging in wait for the hashing of passwords, which bounds them itself."""
@@ -104,6 +108,7 @@ class Admission:
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.reads = Line(most, clock)
         self.writes = Line(most, clock)
+        self.payments = Line(most, clock)
         self.refused = 0
         self._clock = clock
         self._listens_at = 0.0
@@ -123,7 +128,9 @@ class Admission:
         """Where a request has to wait; None for one that is always let in, such as what monitoring asks."""
         if not path.startswith("/v1/") or path in OWN_QUEUES:
             return None
-        return self.reads if method in ("GET", "HEAD") else self.writes
+        if method in ("GET", "HEAD"):
+            return self.reads
+        return self.payments if path.endswith(PAYMENT) else self.writes
 
 
 def sender_of(headers: Collection[tuple[bytes, bytes]], host: str) -> bytes:

@@ -141,7 +141,11 @@ class AdmissionNumbers(Collector):
         self.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
-        lines = {"reads": self._admission.reads, "writes": self._admission.writes}
+        lines = {
+            "reads": self._admission.reads,
+            "writes": self._admission.writes,
+            "payments": self._admission.payments,
+        }
         under_way = GaugeMetricFamily(
             "tillroll_http_requests_under_way", "Requests being worked on.", labels=("kind",)
         )

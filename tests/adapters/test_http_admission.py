@@ -139,6 +139,19 @@ def test_what_monitoring_asks_and_what_has_its_own_queue_is_always_let_in() -> N
         assert admission.line("POST", path) is None
     assert admission.line("GET", "/v1/orders") is admission.reads
     assert admission.line("POST", "/v1/orders") is admission.writes
+    assert admission.line("POST", "/v1/orders/7/payment") is admission.payments
+
+
+def test_who_takes_payments_for_thousands_is_not_one_of_them() -> None:
+    """One sender, beside so many who order that nobody gets more than one request in."""
+    admission = Admission(MOST)
+    orders, payments = admission.line("POST", "/v1/orders"), admission.line("POST", "/v1/orders/7/payment")
+    assert orders is not None
+    assert payments is not None
+    for number in range(MOST):
+        orders.enter(b"customer %d" % number)
+    assert not orders.has_room(ANN)
+    assert entered(payments, ANN, MOST) == MOST // 2
 
 
 def test_a_sender_is_a_token_or_an_address() -> None:

@@ -135,15 +135,19 @@ async def sale_of(call: Call, order_id: PathOrderId) -> Response:
 
 async def _refused_unasked(call: Call, order_id: str) -> Saga | None:
     """An order that was refused before it began: it has no sale, and to others it is a refused one."""
+    saga = await _saga_of(call, order_id)
+    return saga if saga.step is Step.REFUSED and saga.contact is None else None
+
+
+async def _saga_of(call: Call, order_id: str) -> Saga:
     name = streams.saga(order_id)
     saga: Saga = (await call.parts.orders.read(name))[name]
-    return saga if saga.step is Step.REFUSED and saga.contact is None else None
+    return saga
 
 
 async def _must_be_free(call: Call, order_id: str) -> None:
     """Stock that an order of this shop holds goes back through its saga only. Raises OrderInHand."""
-    name = streams.saga(order_id)
-    saga = (await call.parts.orders.read(name))[name]
+    saga = await _saga_of(call, order_id)
     if saga.step in HOLDS_STOCK:
         raise OrderInHand(order_id=order_id)
 

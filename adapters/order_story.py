@@ -12,12 +12,11 @@ from adapters.story_outlook import Outlook, outlook
 from adapters.story_reader import ParkedAbout, StoryReader
 from domain import cart, order, saga, saga_acts, sale, streams
 from domain.recorded import Recorded
-from orchestrator.timeline import BEGUN, Entry, Waiting, timeline, waiting_for
+from orchestrator.timeline import Entry, Waiting, timeline, waiting_for
 from orchestrator.timeline_words import Money
 
 BESIDE_THE_CART: Final = (
-    saga.OrderStarted
-    | saga.StartDenied
+    saga.Begun
     | saga.SellDenied
     | saga.PlacementRefused
     | saga.SellUnanswered
@@ -140,7 +139,7 @@ def _shopping(orders: LogReader, user_id: int, events: list[Recorded]) -> Iterat
     """What was put in the owner's cart for this order. A cart lives as long as its user, so not all of it."""
     name = streams.cart(user_id)
     for recorded in events:
-        if isinstance(recorded.event, BEGUN):
+        if isinstance(recorded.event, saga.Begun):
             yield from orders.read_stream_since(name, cart.CheckedOut, before=recorded.position)
         if isinstance(recorded.event, BESIDE_THE_CART):
             beside = orders.read_all(after=recorded.position, until=recorded.position + 1)

@@ -216,9 +216,9 @@ class Resent:
     error: str
 
 
+Begun = OrderStarted | StartDenied
 SagaEvent = (
-    OrderStarted
-    | StartDenied
+    Begun
     | SellConfirmed
     | SellDenied
     | PlacementRefused

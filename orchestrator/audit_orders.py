@@ -22,7 +22,7 @@ from domain.order import (
     RefundDue,
 )
 from domain.recorded import Recorded
-from domain.saga import OrderStarted, StartDenied
+from domain.saga import Begun, OrderStarted, StartDenied
 from domain.sale import Line
 from orchestrator.audit import Finding, digest, quietly
 from orchestrator.audit_sales import units_digest
@@ -33,9 +33,6 @@ LEGAL: Final[Mapping[tuple[OrderStatus, type[OrderEvent]], OrderStatus]] = {
     (OrderStatus.TO_PAY, OrderClosed): OrderStatus.CLOSED,
     (OrderStatus.CLOSED, RefundDue): OrderStatus.CLOSED,
 }
-
-Begun = OrderStarted | StartDenied
-"""How an order's saga begins."""
 
 SAID: Final[Mapping[OrderStatus, str]] = {
     OrderStatus.NONE: "that was never placed",

@@ -115,18 +115,22 @@ def _adjust(group: Group) -> stock.AdjustStock:
 # order
 
 
-def _start(group: Group) -> saga.StartOrder:
+def _offers(lines: Iterable[order.OrderLine]) -> tuple[goods.Offer, ...]:
     """What was offered is known of what was ordered, and that was for sale."""
+    return tuple(goods.Offer(line.goods_id, line.name, line.price, True) for line in lines)
+
+
+def _start(group: Group) -> saga.StartOrder:
     event = group.first
-    offers = tuple(goods.Offer(line.goods_id, line.name, line.price, True) for line in event.lines)
+    offers = _offers(event.lines)
     return saga.StartOrder(event.order_id, event.user_id, offers, event.contact, event.at, event.sell_before)
 
 
 def _start_denied(group: Group) -> saga.StartOrder:
     """Where the parcel was to go, and until when it was to be sold, was not recorded and does not matter."""
     event = group.first
-    offers = tuple(goods.Offer(line.goods_id, line.name, line.price, True) for line in event.lines)
     levels = tuple(stock.Level(short.goods_id, short.available) for short in event.short)
+    offers = _offers(event.lines)
     return saga.StartOrder(event.order_id, event.user_id, offers, NOWHERE, event.at, event.at, levels)
 
 

@@ -75,9 +75,6 @@ HEARD: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
 }
 """What one service does because of what it heard of the other: it is told after the first of that."""
 
-BEGUN: Final = saga.OrderStarted | saga.StartDenied
-"""How an order begins, if only to be refused."""
-
 SHOPPING: Final = cart.CartReplaced | cart.CartLinePut | cart.CartLineRemoved
 CHECKOUT: Final = cart.CheckoutBegun | cart.CheckoutDropped | cart.CheckedOut
 """What a user does to a cart, and what an order does to it."""
@@ -140,7 +137,7 @@ def _moves_stock(recorded: Recorded, order_id: str) -> bool:
 
 def _shopping(order_id: str, own: list[Recorded], known: list[Recorded]) -> tuple[list[Recorded], int]:
     """The changes of the owner's cart that led to this order, and how many before those are left out."""
-    begun = next((event for event in own if isinstance(event.event, BEGUN)), None)
+    begun = next((event for event in own if isinstance(event.event, saga.Begun)), None)
     started = 0 if begun is None else begun.position
     history = [event for event in known if event.originator_id == streams.cart(_owner(own))]
     before = [event for event in history if event.position < started]
@@ -223,7 +220,7 @@ def _caused_by(recorded: Recorded, told: list[Recorded]) -> str:
 
 
 def _owner(events: list[Recorded]) -> int:
-    return next((e.event.user_id for e in events if isinstance(e.event, BEGUN)), 0)
+    return next((e.event.user_id for e in events if isinstance(e.event, saga.Begun)), 0)
 
 
 def _who(caller: str, owner: int) -> str:

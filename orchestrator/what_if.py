@@ -17,16 +17,15 @@ from domain.cart import CartLine, ReplaceCart
 from domain.key import Keyed
 from domain.recorded import Recorded
 from domain.saga import (
+    Begun,
     ConfirmReturn,
     ConfirmSell,
     DenySell,
     GiveUpSelling,
     LapsePayment,
     NoteResend,
-    OrderStarted,
     Resent,
     SellConfirmed,
-    StartDenied,
     StartOrder,
     Step,
 )
@@ -133,7 +132,7 @@ class _Simulation:
         return not by_saga or (is_unknown and command.order_id not in self._other)
 
     def _start(self, slot: Slot, command: StartOrder) -> Told:
-        started: OrderStarted | StartDenied = slot.events[0].event
+        started: Begun = slot.events[0].event
         is_changed = self._changes.count_at(command.at)
         why = self._forbidden(started) if is_changed else None
         if why is not None:
@@ -160,17 +159,17 @@ class _Simulation:
             for level in command.levels
         )
 
-    def _forbidden(self, started: OrderStarted | StartDenied) -> str | None:
+    def _forbidden(self, started: Begun) -> str | None:
         if self._changes.rule is None:
             return None
         return reason_of(self._changes.rule, self._customers.purchase(started))
 
-    def _not_started(self, started: OrderStarted | StartDenied, why: str) -> Told:
+    def _not_started(self, started: Begun, why: str) -> Told:
         order = OrderSoFar(started.user_id, started.amount, started.at, why=why)
         self.simulated.not_started(started.order_id, order)
         return Told()
 
-    def _put_cart_right(self, started: OrderStarted | StartDenied) -> None:
+    def _put_cart_right(self, started: Begun) -> None:
         """What an order left in the cart by going another way is not what the next one was meant for."""
         cart = self._world.cart(started.user_id)
         wanted = tuple(CartLine(line.goods_id, line.nums, checked=True) for line in started.lines)

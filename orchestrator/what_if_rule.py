@@ -16,7 +16,7 @@ from typing import Any
 
 from domain import streams
 from domain.order import OrderLine
-from domain.saga import MOVES, OrderStarted, StartDenied, Step
+from domain.saga import MOVES, Begun, OrderStarted, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Customers:
         self._units: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self._open: dict[str, tuple[Step, OrderStarted]] = {}
 
-    def purchase(self, started: OrderStarted | StartDenied) -> Purchase:
+    def purchase(self, started: Begun) -> Purchase:
         """That order, before it counts."""
         user_id = started.user_id
         return Purchase(

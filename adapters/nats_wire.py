@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -24,28 +25,24 @@ from nats.js.api import (
 )
 
 from adapters.nats_client import NATS_ERRORS, connect, text_of
-from adapters.nats_delivery import NatsDelivery, is_stored
+from adapters.nats_delivery import NatsDelivery
+from adapters.nats_pull import Pull
 from adapters.wire_codec import encode
 from orchestrator.intake import Intake
 from orchestrator.loops import wanted
 from orchestrator.messages import Command, Reply, Undelivered
 
-__all__ = ["FETCHERS", "NATS_ERRORS", "NatsWire", "WireMisconfigured", "WireNames", "connect"]
+__all__ = ["NATS_ERRORS", "NatsWire", "WireMisconfigured", "WireNames", "connect"]
 
 logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S: Final = 2.0
-FETCH_TIMEOUT_S: Final = 5.0
-HEARTBEAT_S: Final = 1.0
 ACK_WAIT_S: Final = 30.0
 RETRY_AFTER_S: Final = 1.0
 """How long a broker that does not serve us is left alone."""
 MAX_ACK_PENDING: Final = 20_000
 DUPLICATE_WINDOW_S: Final = 600.0
 MAX_AGE_S: Final = 14 * 24 * 3600.0
-FETCHERS: Final = 3
-"""Fetch loops of one consumer in one process, so that fetching and committing overlap."""
-
 COMMANDS = "cmd.inventory"
 REPLIES = "reply.order"
 SHARD: Final = 0
@@ -165,36 +162,19 @@ class NatsWire:
     async def _serve(self, part: str, durable: str, intake: Intake) -> None:
         """Until cancelled. A broker that is down or wiped is waited for, and set up again."""
         stream = self._names.stream(part)
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(FETCHERS):
-                tasks.create_task(self._fetch_for_ever(stream, durable, intake))
 
-    async def _fetch_for_ever(self, stream: str, durable: str, intake: Intake) -> None:
+        async def take(message: Msg) -> None:
+            await intake.take(NatsDelivery(self._client, message))
+
         while wanted():
             try:
                 await self.set_up(stream, durable)
-                subscription = await self._js.pull_subscribe_bind(durable, stream)
-                await self._fetch_while_healthy(subscription, intake)
+                await Pull(self._client, stream, durable, take).run()
             except NATS_ERRORS as error:
                 if self._client.is_closed:
                     raise
                 logger.warning("the broker does not serve %s: %s", stream, text_of(error))
                 await asyncio.sleep(RETRY_AFTER_S)
-
-    async def _fetch_while_healthy(
-        self, subscription: JetStreamContext.PullSubscription, intake: Intake
-    ) -> None:
-        """Raises when the consumer is gone, or has not even sent a heartbeat."""
-        try:
-            while wanted():
-                try:
-                    messages = await subscription.fetch(1, FETCH_TIMEOUT_S, HEARTBEAT_S)
-                except nats.js.errors.FetchTimeoutError:
-                    continue
-                for message in filter(is_stored, messages):
-                    await intake.take(NatsDelivery(self._client, message))
-        finally:
-            await _unsubscribe(subscription)
 
     # set-up
 
@@ -228,10 +208,3 @@ class NatsWire:
                     f"consumer {durable} of {stream} has {field} {getattr(found, field)},"
                     f" expected {getattr(wanted, field)}: delete the consumer, it is made again"
                 )
-
-
-async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
-    try:
-        await subscription.unsubscribe()
-    except NATS_ERRORS:
-        logger.debug("a subscription was gone already")

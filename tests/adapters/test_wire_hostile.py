@@ -19,7 +19,6 @@ from nats.aio.msg import Msg
 from psycopg import conninfo, sql
 
 from adapters.ids import utc_now
-from adapters.nats_wire import FETCHERS
 from adapters.postgres_migrate import migrate_log
 from adapters.postgres_parked import MAX_DATA_BYTES
 from domain import sale
@@ -42,8 +41,8 @@ MAX_PAYLOAD: Final = 8 * 2**20
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same pauses, shorter; the same wait for an ack, as long as it is."""
     monkeypatch.setattr("adapters.nats_wire.RETRY_AFTER_S", 0.1)
-    monkeypatch.setattr("adapters.nats_wire.FETCH_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("adapters.nats_wire.HEARTBEAT_S", 0.25)
+    monkeypatch.setattr("adapters.nats_pull.EXPIRES_S", 1.0)
+    monkeypatch.setattr("adapters.nats_pull.HEARTBEAT_S", 0.25)
     monkeypatch.setattr("orchestrator.intake.RETRY_AFTER_S", 0.1)
     monkeypatch.setattr("orchestrator.intake.FAILED_PAUSES_S", (0.05, 0.1))
     monkeypatch.setattr("adapters.postgres_parked.WAIT_S", 1.0)
@@ -190,7 +189,7 @@ async def test_what_did_not_come_out_of_a_stream_is_not_handled(shop: Shop, repl
         asked.add(message.reply)
 
     await shop.client.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", cb=spy)
-    await shop.until(lambda: len(asked) >= 2 * FETCHERS)
+    await shop.until(lambda: len(asked) >= 2)
     for inbox in asked:
         await shop.client.publish(inbox, GOOD % 7, reply=reply)
     await shop.flows(1)

@@ -199,8 +199,8 @@ class Shop:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same pauses, shorter."""
     monkeypatch.setattr("adapters.nats_wire.RETRY_AFTER_S", 0.1)
-    monkeypatch.setattr("adapters.nats_wire.FETCH_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("adapters.nats_wire.HEARTBEAT_S", 0.25)
+    monkeypatch.setattr("adapters.nats_pull.EXPIRES_S", 1.0)
+    monkeypatch.setattr("adapters.nats_pull.HEARTBEAT_S", 0.25)
     monkeypatch.setattr("orchestrator.watchdog.LOOK_EVERY_S", 0.05)
 
 

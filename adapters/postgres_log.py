@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import AsyncConnection, AsyncCursor, Connection
+from psycopg import AsyncCursor, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from adapters.error_text import first_line
+from adapters.postgres_prompt import PromptConnection
 from adapters.postgres_recorder import LogRecorder
 from orchestrator.log import LogConflict, LogUnavailable, Since, Stored
 
@@ -119,7 +120,7 @@ def _columns(events: Sequence[Stored]) -> list[list[Any]]:
 
 async def _open_cursor(dsn: str) -> AsyncCursor[TupleRow]:
     """Raises psycopg.Error."""
-    conn = await AsyncConnection.connect(
+    conn = await PromptConnection.connect(
         make_conninfo("", **{**KEEPALIVES, **conninfo_to_dict(dsn)}), autocommit=True
     )
     try:

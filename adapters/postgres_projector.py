@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 
@@ -143,6 +143,13 @@ class Projector:
         return new
 
 
+class _Trouble(NamedTuple):
+    """Why a projection does not move, and where it stopped: one value, set in a thread and read elsewhere."""
+
+    error: str | None = None
+    stopped_at: int | None = None
+
+
 class _Keeper:
     """Keeps one projection up to date, one batch after the other, whatever fails in between."""
 
@@ -153,8 +160,7 @@ class _Keeper:
         self._left_at = -1
         self._rests = False
         self._head = 0
-        self._error: str | None = None
-        self._stopped_at: int | None = None
+        self._trouble = _Trouble()
         self._pauses = _pauses()
 
     def see(self, head: int) -> None:
@@ -166,8 +172,8 @@ class _Keeper:
     def state(self) -> ProjectionState:
         projection, position = self._live.projection, self._live.position
         lag = max(0, self._head - position)
-        is_stopped = self._stopped_at is not None
-        return ProjectionState(projection.name, projection.log, position, lag, self._error, is_stopped)
+        error, stopped_at = self._trouble
+        return ProjectionState(projection.name, projection.log, position, lag, error, stopped_at is not None)
 
     async def run(self, stop: asyncio.Event, threads: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -176,7 +182,7 @@ class _Keeper:
                 self.woken.clear()
                 wait_s = await loop.run_in_executor(threads, self._advance)
                 if wait_s:
-                    await _at_most(wait_s, stop if self._error or self._rests else self.woken)
+                    await _at_most(wait_s, stop if self._trouble.error or self._rests else self.woken)
         finally:
             self._live.close()
 
@@ -189,12 +195,12 @@ class _Keeper:
             count = self._live.advance()
             self._left_at = self._live.position
         except psycopg.Error as error:
-            self._tell(first_line(error), logging.WARNING)
+            self._tell(first_line(error), logging.WARNING, self._trouble.stopped_at)
             self._live.close()
             return next(self._pauses)
         except Exception as error:  # noqa: BLE001 - one projection stops, the others go on
             return self._stop(error)
-        if self._live.position == self._stopped_at:
+        if self._live.position == self._trouble.stopped_at:
             # Somebody else has it just now, and has not got it to move either.
             return STOPPED_PAUSE_S
         self._go_on()
@@ -206,24 +212,23 @@ class _Keeper:
         return before != self._left_at
 
     def _stop(self, error: Exception) -> float:
-        self._stopped_at = self._live.position
-        self._tell(first_line(error), logging.ERROR)
+        self._tell(first_line(error), logging.ERROR, self._live.position)
         with suppress(psycopg.Error):
             self._live.save_error(first_line(error))
         return STOPPED_PAUSE_S
 
     def _go_on(self) -> None:
-        if self._error is not None:
+        if self._trouble.error is not None:
             _log.info("projection %s goes on", self._live.projection.name)
-        self._error = self._stopped_at = None
+        self._trouble = _Trouble()
         self._pauses = _pauses()
 
-    def _tell(self, error: str, level: int) -> None:
+    def _tell(self, error: str, level: int, stopped_at: int | None) -> None:
         """Once, however often it is tried again."""
-        if error != self._error:
+        if error != self._trouble.error:
             stopped = " stopped" if level == logging.ERROR else ""
             _log.log(level, "projection %s%s: %s", self._live.projection.name, stopped, error)
-        self._error = error
+        self._trouble = _Trouble(error, stopped_at)
 
 
 async def _at_most(wait_s: float, event: asyncio.Event) -> None:

@@ -148,6 +148,30 @@ async def test_it_waits_for_tables_that_are_not_there_yet(fresh_database: str) -
         await until(lambda: not any(state.error for state in projector.states()))
 
 
+async def test_a_projection_is_not_stopped_before_it_can_say_why(logs: str) -> None:
+    """It stops in a thread; whoever asks in the event loop sees both or neither."""
+    store(logs, busy_shop())
+    with psycopg.connect(logs) as connection:
+        connection.execute("""UPDATE "order".events SET state = '{}' WHERE notification_id = 1""")
+    seen: list[ProjectionState] = []
+    ask: Callable[[], tuple[ProjectionState, ...]] = tuple
+
+    class Asker(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.extend(ask())
+
+    asker = Asker(logging.ERROR)
+    logging.getLogger("adapters.postgres_projector").addHandler(asker)
+    try:
+        async with running_projector(logs) as projector:
+            ask = projector.states
+            await until(lambda: state_of(projector, "shopping_cart")().is_stopped)
+    finally:
+        logging.getLogger("adapters.postgres_projector").removeHandler(asker)
+    assert seen
+    assert all(state.error is not None for state in seen if state.is_stopped)
+
+
 async def test_a_stopped_projection_says_why_and_the_others_go_on(logs: str) -> None:
     shop = busy_shop()
     store(logs, shop)

@@ -17,7 +17,7 @@ from nats.aio.subscription import Subscription
 
 from adapters.nats_client import NATS_ERRORS
 from adapters.nats_delivery import is_stored
-from orchestrator.loops import wanted
+from orchestrator.loops import at_most, wanted
 
 WINDOW: Final = 16
 """Messages that are handled, or may come, at the same time: thousands of orders where each holds many."""
@@ -63,8 +63,7 @@ class Pull:
                 if self._trouble is not None:
                     raise self._trouble
                 await self._ask()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stirred.wait(), HEARTBEAT_S)
+                await at_most(HEARTBEAT_S, self._stirred)
                 self._must_beat()
         finally:
             await _unsubscribe(subscription)
@@ -73,17 +72,18 @@ class Pull:
                     task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _room(self) -> int:
-        return WINDOW - self._asked - len(self._under_way)
+    def _due(self) -> int:
+        """How many more to ask for: as many as there is room for, once that is half of all."""
+        room = WINDOW - self._asked - len(self._under_way)
+        return room if room >= WINDOW // 2 else 0
 
     async def _ask(self) -> None:
-        """For as many more as there is room for, once that is half of all."""
-        room = self._room()
-        if room < WINDOW // 2:
+        due = self._due()
+        if not due:
             return
-        self._asked += room
+        self._asked += due
         self._heard_at = asyncio.get_running_loop().time()
-        request = {"batch": room, "expires": _ns(EXPIRES_S), "idle_heartbeat": _ns(HEARTBEAT_S)}
+        request = {"batch": due, "expires": _ns(EXPIRES_S), "idle_heartbeat": _ns(HEARTBEAT_S)}
         await self._client.publish(self._ask_at, msgspec.json.encode(request), self._inbox)
 
     def _must_beat(self) -> None:
@@ -121,7 +121,7 @@ class Pull:
         if not task.cancelled() and task.exception() is not None:
             self._trouble = task.exception()
             self._stirred.set()
-        elif self._room() >= WINDOW // 2:
+        elif self._due():
             self._stirred.set()
 
 

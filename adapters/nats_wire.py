@@ -43,6 +43,7 @@ RETRY_AFTER_S: Final = 1.0
 MAX_ACK_PENDING: Final = 20_000
 DUPLICATE_WINDOW_S: Final = 600.0
 MAX_AGE_S: Final = 14 * 24 * 3600.0
+
 COMMANDS = "cmd.inventory"
 REPLIES = "reply.order"
 SHARD: Final = 0

@@ -22,6 +22,7 @@ from adapters.error_text import first_line
 from adapters.herald import CHANNEL
 from adapters.postgres_projection import PostgresProjection
 from adapters.postgres_read_schema import session, statement
+from orchestrator.loops import at_most
 from projections import PROJECTIONS
 from projections.projection import Projection
 
@@ -182,7 +183,7 @@ class _Keeper:
                 self.woken.clear()
                 wait_s = await loop.run_in_executor(threads, self._advance)
                 if wait_s:
-                    await _at_most(wait_s, stop if self._trouble.error or self._rests else self.woken)
+                    await at_most(wait_s, stop if self._trouble.error or self._rests else self.woken)
         finally:
             self._live.close()
 
@@ -229,11 +230,6 @@ class _Keeper:
             stopped = " stopped" if level == logging.ERROR else ""
             _log.log(level, "projection %s%s: %s", self._live.projection.name, stopped, error)
         self._trouble = _Trouble(error, stopped_at)
-
-
-async def _at_most(wait_s: float, event: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), wait_s)
 
 
 def _pauses() -> Iterator[float]:

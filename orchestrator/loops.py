@@ -1,6 +1,7 @@
 """Loops that run until their task is cancelled."""
 
 import asyncio
+from contextlib import suppress
 
 
 def wanted() -> bool:
@@ -11,3 +12,9 @@ def wanted() -> bool:
     """
     task = asyncio.current_task()
     return task is None or not task.cancelling()
+
+
+async def at_most(wait_s: float, event: asyncio.Event) -> None:
+    """Waits for the event, so many seconds at most."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), wait_s)

@@ -39,7 +39,7 @@ async def client(nats_url: str, names: WireNames) -> AsyncIterator[Client]:
 
 
 class Desk:
-    """Takes messages; those that come while it is `closed` are kept waiting."""
+    """Takes messages; those that come while it is not `open` are kept waiting."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -81,7 +81,7 @@ async def publish(client: Client, names: WireNames, count: int) -> list[str]:
 
 
 @pytest.fixture
-async def inboxes(client: Client) -> list[str]:
+def inboxes() -> list[str]:
     """Where the answers to every request go."""
     return []
 

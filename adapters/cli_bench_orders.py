@@ -29,6 +29,7 @@ class EngineShape(StrEnum):
 class Role(StrEnum):
     INVENTORY = "inventory"
     PROJECTOR = "projector"
+    WATCHLIST = "watchlist"
 
 
 Clients = Annotated[int, typer.Option(help="Customers at once.", min=1)]

@@ -5,6 +5,7 @@ an event is a tuple with names, which is made fastest, and how an event folds is
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from domain.recorded import Cause, Recorded, made
@@ -103,3 +104,26 @@ class Batch:
     def only_read(self) -> dict[str, int]:
         """Streams a decision was based on that the batch does not write, with the version it saw."""
         return {name: self.known[name][0] for name in self._read if name not in self.after}
+
+
+class Draft(NamedTuple):
+    """A batch that is decided and not committed: what came of each request, None where it only reads.
+
+    `expect`: streams that it rests on and does not write, with their versions.
+    """
+
+    decided: Sequence[Decided | None]
+    work: Batch
+    expect: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What of a batch the log took, and at which positions. `draft` is None when it took nothing, or did not
+    say that it did."""
+
+    draft: Draft | None = None
+    positions: Sequence[int] = ()
+
+    def recorded(self) -> Sequence[Recorded]:
+        return () if self.draft is None else self.draft.work.recorded(self.positions)

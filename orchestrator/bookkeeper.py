@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from domain.recorded import Cause, Recorded, made
 from domain.refusals import Unavailable
 from domain.service import Rule, Service, States, Written, begins_none, reads_no_more
-from orchestrator.batch import Batch, Decided, Encode, Folds, Versioned
+from orchestrator.batch import Batch, Committed, Decided, Draft, Encode, Folds, Versioned
 from orchestrator.log import LogConflict, LogUnavailable, Stored
 from orchestrator.patient_log import PatientLog
 
@@ -67,25 +67,6 @@ Answer = Done | States | Exception
 """To one request: what it did, what it wanted to read, or a refusal."""
 
 
-class Draft(NamedTuple):
-    """A batch that is decided and not committed: what came of each request, None where it only reads."""
-
-    decided: Sequence[Decided | None]
-    work: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What of a batch the log took, and at which positions. `draft` is None when it took nothing, or did not
-    say that it did."""
-
-    draft: Draft | None = None
-    positions: Sequence[int] = ()
-
-    def recorded(self) -> Sequence[Recorded]:
-        return () if self.draft is None else self.draft.work.recorded(self.positions)
-
-
 class _Plan(NamedTuple):
     """A command, how it is decided, and the streams that this needs."""
 
@@ -110,17 +91,23 @@ class Bookkeeper:
         known = self._known.get(stream)
         return None if known is None else known[1]
 
-    def draft(self, requests: Sequence[Request]) -> Draft | None:
-        """Decides from memory alone; None when the log has to be read for it."""
+    def draft(self, requests: Sequence[Request], under_way: Draft | None = None) -> Draft | None:
+        """Decides from memory alone. None when the log has to be read for it, or when this would rest on what
+        a draft that is being committed writes."""
         planned = self._planned(requests, guess=True)
-        if None in planned or not self._knows(_reads(planned)) or not self._knows(self._read_then(planned)):
+        if None in planned:
             return None
+        unsure = {} if under_way is None else under_way.work.after
+        for needed in (_reads(planned), self._read_then(planned)):
+            names = list(needed)
+            if not self._knows(names) or not unsure.keys().isdisjoint(names):
+                return None
         return self._decided(planned)
 
     async def try_commit(self, draft: Draft) -> Committed | None:
         """Commits it without a thread; None when that is not known to have worked: `commit` tells."""
-        stored, expect = draft.work.stored, draft.work.only_read()
-        positions = await self._log.try_append(stored, expect) if stored else None
+        stored = draft.work.stored
+        positions = await self._log.try_append(stored, draft.expect) if stored else None
         return None if positions is None else Committed(draft, positions)
 
     def commit(self, requests: Sequence[Request], draft: Draft | None = None) -> Committed:
@@ -129,7 +116,7 @@ class Bookkeeper:
             try:
                 if draft is None:
                     draft = self._decide(requests, guess=attempt == 0)
-                return Committed(draft, self._commit(draft.work))
+                return Committed(draft, self._commit(draft))
             except LogConflict:
                 draft = None
             except LogUnavailable as error:
@@ -139,10 +126,9 @@ class Bookkeeper:
         return Committed()
 
     def answers(self, requests: Sequence[Request], committed: Committed) -> Sequence[Answer]:
-        """To every request, in order, whatever happened to the log. Remembers what the batch left first."""
+        """To every request, in order, whatever happened to the log; once that is remembered."""
         if committed.draft is None:
             return [Unavailable() for _ in requests]
-        self._remember(committed.draft.work.after)
         known, positions = self._known, committed.positions
         answers: list[Answer] = []
         for request, outcome in zip(requests, committed.draft.decided, strict=True):
@@ -152,7 +138,6 @@ class Bookkeeper:
             written, states, first, refusal = outcome
             last = positions[first + len(written) - 1] if written else None
             answers.append(made(Done, (written, states, last)) if refusal is None else refusal)
-        self._forget_the_oldest()
         return answers
 
     # deciding
@@ -172,7 +157,8 @@ class Bookkeeper:
 
     def _decided(self, planned: Iterable[_Plan | None]) -> Draft:
         work = Batch(self._known, self._folds, self._codec.encode)
-        return Draft([None if plan is None else _attempt(work, plan) for plan in planned], work)
+        decided = [None if plan is None else _attempt(work, plan) for plan in planned]
+        return Draft(decided, work, work.only_read())
 
     def _plan(self, request: Request, *, guess: bool) -> _Plan | None:
         """None for a request without a command."""
@@ -230,9 +216,9 @@ class Bookkeeper:
 
     # committing
 
-    def _commit(self, work: Batch) -> Sequence[int]:
+    def _commit(self, draft: Draft) -> Sequence[int]:
         """Positions of the batch's events. Raises LogConflict when a state it was based on is outdated."""
-        expect = work.only_read()
+        work, expect = draft.work, draft.expect
         if not work.stored:
             if expect and self._catch_up(expect):
                 raise LogConflict
@@ -249,10 +235,16 @@ class Bookkeeper:
 
     # remembering
 
-    def _remember(self, left: Mapping[str, Versioned]) -> None:
-        """The brief ones have their own way out; the others are those written last."""
+    def remember(self, committed: Committed) -> None:
+        """What a batch left. The brief ones have their own way out; the others are those written last.
+
+        Room is made first, so what this batch has read is there until its callers are told.
+        """
+        self._forget_the_oldest()
+        if committed.draft is None:
+            return
         known, brief, brief_names = self._known, self._brief, self._brief_names
-        for name, after in left.items():
+        for name, after in committed.draft.work.after.items():
             known[name] = after
             if type(after[1]) in brief:
                 brief_names.append(name)

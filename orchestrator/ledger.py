@@ -2,36 +2,38 @@
 
 Callers hand it commands. It drains what waits, bounded, and gives it to its bookkeeper as one batch:
 1 when one command waits, so nothing is delayed, and hundreds under load, with one commit for all.
+
+While many wait, a commit keeps nobody waiting but who is in it: meanwhile the callers of the batch before are
+told, and the batch after is decided. That never rests on what is not in the log yet: a batch that would read
+what is being written is left in the queue.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from domain.recorded import Cause, Recorded, made
 from domain.refusals import Overloaded, Unavailable
 from domain.service import Service, States
+from orchestrator.batch import Committed, Draft
 from orchestrator.bookkeeper import Answer, Bookkeeper, Codec, Done, Request
+from orchestrator.ledger_queue import Caller, Queue, Taken
 from orchestrator.log import Log, LogUnavailable
 from orchestrator.patient_log import PatientLog
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH: Final = 500
-"""Commands in one commit. Were a thousand callers all in one, the loop would have nothing to do meanwhile."""
-
-MAX_STREAMS: Final = 5_000
-"""Streams that the commands of one commit read. An order of 2,000 lines is as much work as a thousand small
-ones, and whoever waits behind fifty of them must not wait for all."""
-
 MAX_WAITING: Final = 10_000
 """Commands in the queue before new ones are refused at once."""
+
+MANY: Final = 100
+"""Commands in the queue from which on the next batch is decided during a commit. Fewer are left to gather: a
+commit of few costs nearly what one of many does."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long closing waits for those who wait."""
@@ -41,13 +43,6 @@ class LedgerBroken(RuntimeError):
     """A bug stopped this batch; the log says what of it was recorded."""
 
 
-class _Waiting(NamedTuple):
-    """What one caller wants done together, and where its answers go."""
-
-    requests: Sequence[Request]
-    answers: asyncio.Future[Sequence[Answer]]
-
-
 class Ledger:
     """One service's ledger in one process. Several processes may have one over the same log.
 
@@ -55,7 +50,7 @@ class Ledger:
     `writer` is added to the id of every command: two ledgers that decide the same command at the same
     moment must not take each other's event for their own when the answer to a COMMIT was lost. It is made
     up unless given. `after_commit` is called once for every batch that recorded something. `pause` waits so
-    many seconds while the log is away.
+    many seconds while the log is away. `many`: see MANY.
     """
 
     def __init__(
@@ -68,6 +63,7 @@ class Ledger:
         writer: str = "",
         after_commit: Callable[[], None] | None = None,
         pause: Callable[[float], None] = time.sleep,
+        many: int = MANY,
     ) -> None:
         self.service = service
         self.writer = writer or secrets.token_hex(3)
@@ -78,11 +74,12 @@ class Ledger:
         self._books = Bookkeeper(service, self._log, codec)
         self._max_waiting = max_waiting
         self._after_commit = after_commit
-        self._queue: deque[_Waiting] = deque()
-        self._waiting = 0
-        self._some_wait = asyncio.Event()
+        self._many = many
+        self._queue = Queue()
         self._thread: Executor = ThreadPoolExecutor(1, thread_name_prefix=f"ledger-{service.log}")
         self._worker: asyncio.Task[None] | None = None
+        self._untold: Taken | None = None
+        self._ahead: Taken | None = None
         self._closing = False
 
     async def submit(self, command: Any, cause: Cause) -> Done:
@@ -131,14 +128,13 @@ class Ledger:
         worker, self._worker, self._closing = self._worker, None, True
         if worker is not None:
             last: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
-            self._append(_Waiting((Request(),), last))
+            self._queue.put(Caller((Request(),), last))
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await last
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
-        _fail(self._queue, Unavailable)
-        self._queue.clear()
+        self._queue.fail(Unavailable)
         self._thread.shutdown(wait=False)
 
     def _request(self, command: Any, cause: Cause) -> Request:
@@ -153,69 +149,100 @@ class Ledger:
             raise Unavailable
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"ledger-{self.service.log}")
-        if self._waiting >= self._max_waiting:
+        if self._queue.waiting >= self._max_waiting:
             raise Overloaded
         answers: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
-        self._append(_Waiting(requests, answers))
+        self._queue.put(Caller(requests, answers))
         return await answers
 
-    def _append(self, waiting: _Waiting) -> None:
-        self._queue.append(waiting)
-        self._waiting += len(waiting.requests)
-        self._some_wait.set()
-
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        count = streams = 0
-        while self._queue and count < MAX_BATCH and streams < MAX_STREAMS:
-            batch.append(self._queue.popleft())
-            for request in batch[-1].requests:
-                streams += len(request.reads)
-            count += len(batch[-1].requests)
-        self._waiting -= count
-        if not self._queue:
-            self._some_wait.clear()
-        return batch
+    # batch after batch
 
     async def _work(self) -> None:
-        while True:
-            await self._some_wait.wait()
-            batch = self._next_batch()
-            try:
+        """Three of them may be in hand: the one before, whose callers are not told yet, the one that is being
+        committed, and the one ahead."""
+        batch: Taken | None = None
+        try:
+            while True:
+                if self._ahead is None and self._queue.waiting < self._many:
+                    self._tell()
+                if self._ahead is None:
+                    await self._queue.wait()
+                batch, self._ahead = self._ahead or self._queue.take(), None
                 await self._settle(batch)
-            except asyncio.CancelledError:
-                _fail(batch, Unavailable)
-                raise
-            except Exception:
-                logger.exception("the %s ledger could not handle a batch", self.service.log)
-                _fail(batch, LedgerBroken)
+        except asyncio.CancelledError:
+            for left in (self._untold, batch, self._ahead):
+                if left is not None:
+                    left.fail(Unavailable)
+            raise
 
-    async def _settle(self, batch: Sequence[_Waiting]) -> None:
-        requests = [request for waiting in batch for request in waiting.requests]
-        draft = self._books.draft(requests)
-        committed = None if draft is None else await self._books.try_commit(draft)
+    async def _settle(self, batch: Taken) -> None:
+        try:
+            batch.committed = await self._committed(batch)
+        except Exception:
+            logger.exception("the %s ledger could not handle a batch", self.service.log)
+            batch.fail(LedgerBroken)
+        else:
+            self._books.remember(batch.committed)
+            self._untold = batch
+
+    async def _committed(self, batch: Taken) -> Committed:
+        draft = batch.draft or self._books.draft(batch.requests)
+        committed = None if draft is None else await self._tried(draft)
         if committed is None:
+            # The thread may forget what the answers need.
+            self._tell()
             loop = asyncio.get_running_loop()
-            committed = await loop.run_in_executor(self._thread, self._books.commit, requests, draft)
-        answers = iter(self._books.answers(requests, committed))
+            committed = await loop.run_in_executor(self._thread, self._books.commit, batch.requests, draft)
+        return committed
+
+    async def _tried(self, draft: Draft) -> Committed | None:
+        """None when the log is not known to have taken it. Once it is on its way, there is time."""
+        if self._untold is None:
+            return await self._books.try_commit(draft)
+        commit = asyncio.create_task(self._books.try_commit(draft))
+        try:
+            await asyncio.sleep(0)
+            self._tell()
+            self._ahead = self._decided_ahead(draft)
+            return await commit
+        finally:
+            commit.cancel()
+
+    def _decided_ahead(self, under_way: Draft) -> Taken | None:
+        if self._queue.waiting < self._many:
+            return None
+        batch = self._queue.take()
+        # Whatever a bug does here it does again when it is this batch's turn, and is told there.
+        with suppress(Exception):
+            batch.draft = self._books.draft(batch.requests, under_way)
+        if batch.draft is None:
+            self._queue.put_back(batch)
+            return None
+        return batch
+
+    def _tell(self) -> None:
+        """Listeners and callers of what was committed last, unless they have been told."""
+        batch, self._untold = self._untold, None
+        if batch is None or batch.committed is None:
+            return
+        try:
+            answers = iter(self._books.answers(batch.requests, batch.committed))
+            self._count(batch.requests, batch.committed)
+            batch.answer(answers)
+        except Exception:
+            logger.exception("the %s ledger could not tell what it recorded", self.service.log)
+            batch.fail(LedgerBroken)
+
+    def _count(self, requests: Sequence[Request], committed: Committed) -> None:
         self.commands += len(requests)
-        if committed.positions:
-            self.commits += 1
-            if self._after_commit is not None:
-                self._after_commit()
-            recorded = committed.recorded() if self.listeners else ()
-            for listener in self.listeners:
-                listener(recorded)
-        for waiting in batch:
-            its_own = [next(answers) for _ in waiting.requests]
-            if not waiting.answers.done():
-                waiting.answers.set_result(its_own)
-
-
-def _fail(batch: Iterable[_Waiting], error: type[Exception]) -> None:
-    for waiting in batch:
-        if not waiting.answers.done():
-            waiting.answers.set_exception(error())
+        if not committed.positions:
+            return
+        self.commits += 1
+        if self._after_commit is not None:
+            self._after_commit()
+        recorded = committed.recorded() if self.listeners else ()
+        for listener in self.listeners:
+            listener(recorded)
 
 
 __all__ = ["Codec", "Done", "Ledger", "LedgerBroken"]

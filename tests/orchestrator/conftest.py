@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pytest
 from eventsourcing.popo import POPOApplicationRecorder
@@ -65,8 +66,8 @@ async def ledger_over() -> AsyncIterator[Callable[..., Ledger]]:
     """Makes a ledger over a log, of inventory unless told otherwise; closed after the test."""
     opened: list[Ledger] = []
 
-    def make(log: Log, service: Service = INVENTORY, *, max_waiting: int = 10_000) -> Ledger:
-        opened.append(Ledger(service, log, CODEC, max_waiting=max_waiting))
+    def make(log: Log, service: Service = INVENTORY, **options: Any) -> Ledger:
+        opened.append(Ledger(service, log, CODEC, **options))
         return opened[-1]
 
     yield make

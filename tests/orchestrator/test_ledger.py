@@ -93,7 +93,7 @@ async def test_commands_that_wait_share_a_commit(
 async def test_commands_of_many_lines_do_not_all_share_one_commit(
     open_memory_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.ledger.MAX_STREAMS", 10)
+    monkeypatch.setattr("orchestrator.ledger_queue.MAX_STREAMS", 10)
     ledger = ledger_over(open_memory_log())
     lines = tuple(Line(goods_id, 1) for goods_id in range(1, 8))
     await asyncio.gather(*(ledger.submit(set_to(line.goods_id, 100), new_cause()) for line in lines))

@@ -20,8 +20,8 @@ from domain.refusals import Unavailable
 from domain.sale import Rollback, Sale, SaleStatus, Sell
 from domain.services import ORDER
 from domain.stock import Level, Stock, StockSold
-from orchestrator.batch import Batch
-from orchestrator.bookkeeper import Answer, Bookkeeper, Committed, Done, Draft, Request
+from orchestrator.batch import Batch, Committed, Draft
+from orchestrator.bookkeeper import Answer, Bookkeeper, Done, Request
 from orchestrator.intake import Delivery, Intake
 from orchestrator.inventory_worker import InventoryWorker
 from orchestrator.log import LogConflict, LogUnavailable, Stored
@@ -215,11 +215,11 @@ def cache_updated_before_commit() -> Iterator[None]:
     """The states in memory move on before the log has them."""
     commit, try_commit = Bookkeeper._commit, Bookkeeper.try_commit
 
-    def eager(self: Bookkeeper, work: Batch) -> Sequence[int]:
-        self._known.update(work.after)
+    def eager(self: Bookkeeper, draft: Draft) -> Sequence[int]:
+        self._known.update(draft.work.after)
         forget = patch.object(self, "_forget", lambda names: None)
         with forget:
-            return commit(self, work)
+            return commit(self, draft)
 
     async def eager_too(self: Bookkeeper, draft: Draft) -> Committed | None:
         self._known.update(draft.work.after)
@@ -247,11 +247,11 @@ def answered_before_commit() -> Iterator[None]:
     commit, answers = Bookkeeper._commit, Bookkeeper.answers
     hoped: dict[int, Batch] = {}
 
-    def remember(self: Bookkeeper, work: Batch) -> Sequence[int]:
+    def remember(self: Bookkeeper, draft: Draft) -> Sequence[int]:
         try:
-            return commit(self, work)
+            return commit(self, draft)
         except LogUnavailable:
-            hoped[id(self)] = work
+            hoped[id(self)] = draft.work
             raise
 
     def hopeful(self: Bookkeeper, requests: Sequence[Request], committed: Committed) -> Sequence[Answer]:

@@ -16,7 +16,7 @@ from domain.services import GOODS, INVENTORY, ORDER
 from orchestrator.checkout import Checkout, CheckoutTerms
 from orchestrator.intake import Intake, Parked, ParkingUnavailable
 from orchestrator.inventory_worker import InventoryWorker
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import MANY, Ledger
 from orchestrator.loops import wanted
 from orchestrator.outcomes import Outcomes
 from orchestrator.saga_runner import ReplyDesk, Sender, Timing
@@ -89,7 +89,8 @@ class Node:
         if known is None:
             site = self.site
             log = SimLog(site.disks[service.log], self.process, site.chance, site.rival)
-            known = Ledger(service, log, CODEC, writer=self._mark, pause=self._pause)
+            many = 1 if site.chance.yes(0.5) else MANY
+            known = Ledger(service, log, CODEC, writer=self._mark, pause=self._pause, many=many)
             self._ledgers[service.log] = known
         return known
 

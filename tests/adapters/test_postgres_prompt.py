@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.waiting import WAIT_R, WAIT_RW
 
-from adapters.postgres_prompt import PromptConnection
+from adapters.postgres_prompt import PromptConnection, _resumed
 
 LARGE = 4_000_000
 """Characters: more than the buffers of a socket hold."""
@@ -67,6 +68,34 @@ async def test_whatever_is_sent_and_answered_arrives(
         await connection.execute("SELECT 1 / 0")
     assert await answer(connection, "SELECT 7") == 7
     assert time.monotonic() - begun < 8, "waited for an answer to what was not sent yet"
+
+
+@pytest.mark.parametrize(("wait_ms", "left"), [(10_000, WAIT_R), (0, WAIT_RW)])
+async def test_what_does_not_fit_into_the_socket_is_handed_over_at_once(
+    connection: PromptConnection, monkeypatch: pytest.MonkeyPatch, wait_ms: int, left: Any
+) -> None:
+    """Where it is not waited for at all, the loop is asked to write the rest."""
+    monkeypatch.setattr("adapters.postgres_prompt.WAIT_MS", wait_ms)
+    monkeypatch.setattr("adapters.postgres_prompt.MOST_PARTS", 1_000)
+    seen: list[Any] = []
+    wait = psycopg.AsyncConnection.wait
+
+    async def watched(self: PromptConnection, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(wants := next(gen))
+        return await wait(self, _resumed(gen, wants), *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "wait", watched)
+    assert await answer(connection, "SELECT length(%s::text)", "x" * LARGE) == LARGE
+    assert seen[0] == left
+
+
+async def test_a_connection_that_is_cut_while_it_is_handed_a_large_commit_says_so(
+    connection: PromptConnection, fresh_database: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(fresh_database, autocommit=True) as owner:
+        await owner.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    with pytest.raises(psycopg.OperationalError):
+        await asyncio.wait_for(connection.execute("SELECT %s::text", ("x" * LARGE,)), 10)
 
 
 async def test_a_wait_that_is_cancelled_ends_at_once(connection: PromptConnection) -> None:

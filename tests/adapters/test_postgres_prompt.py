@@ -70,13 +70,13 @@ async def test_whatever_is_sent_and_answered_arrives(
     assert time.monotonic() - begun < 8, "waited for an answer to what was not sent yet"
 
 
-@pytest.mark.parametrize(("wait_ms", "left"), [(10_000, WAIT_R), (0, WAIT_RW)])
+@pytest.mark.parametrize(("parts", "left"), [(1_000, WAIT_R), (0, WAIT_RW)])
 async def test_what_does_not_fit_into_the_socket_is_handed_over_at_once(
-    connection: PromptConnection, monkeypatch: pytest.MonkeyPatch, wait_ms: int, left: Any
+    connection: PromptConnection, monkeypatch: pytest.MonkeyPatch, parts: int, left: Any
 ) -> None:
-    """Where it is not waited for at all, the loop is asked to write the rest."""
-    monkeypatch.setattr("adapters.postgres_prompt.WAIT_MS", wait_ms)
-    monkeypatch.setattr("adapters.postgres_prompt.MOST_PARTS", 1_000)
+    """The loop then waits for the answer alone; of too much it hands over the rest."""
+    monkeypatch.setattr("adapters.postgres_prompt.WAIT_MS", 10_000)
+    monkeypatch.setattr("adapters.postgres_prompt.MOST_PARTS", parts)
     seen: list[Any] = []
     wait = psycopg.AsyncConnection.wait
 

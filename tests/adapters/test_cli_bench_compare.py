@@ -131,6 +131,7 @@ def _sides(goal: Goal) -> list[tuple[str, str]]:
 def test_the_command_line_knows_the_same_shapes_and_takes_the_same_options() -> None:
     assert tuple(cli_bench_orders.EngineShape) == SHAPES
     assert tuple(cli_bench_orders.Shape) == PEERS_SHAPES
+    assert set(cli_bench_orders.Role) == {role for contender in CONTENDERS for role in contender.roles}
     command = inspect.signature(cli_bench_orders.compare).parameters
     own = vars(_parser().parse_args([]))
     assert set(command) == {name.replace("json", "as_json") for name in own}

@@ -7,7 +7,7 @@ from domain.recorded import Cause, Recorded
 from domain.sale import Line, Sale, SaleStatus, Sell
 from domain.stock import AdjustStock, SetInv, Stock
 from orchestrator.ledger import Ledger
-from orchestrator.log import Log, Since, Stored
+from orchestrator.log import Log, LogConflict, Since, Stored
 
 NewCause = Callable[[], Cause]
 OpenLog = Callable[[], Log]
@@ -27,6 +27,16 @@ class WrappedLog:
 
     async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
         return None
+
+    def tried(self, end: str, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
+        """A try with that end: "works", "lost" is stored and not heard of, "nothing" is not stored."""
+        if end == "nothing":
+            return None
+        try:
+            positions = self.log.append(events, expect)
+        except LogConflict:
+            return None
+        return positions if end == "works" else None
 
     def append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int]:
         self.appends += 1

@@ -9,7 +9,7 @@ from domain.refusals import StockShort
 from domain.sale import Sale, SaleStatus
 from domain.stock import Stock, StockAdjusted, StockSet, StockSold
 from orchestrator.ledger import Ledger
-from orchestrator.log import Log, LogConflict, Stored
+from orchestrator.log import Log, Stored
 from tests.orchestrator.stock_ledger import (
     LedgerOver,
     NewCause,
@@ -25,7 +25,7 @@ from tests.orchestrator.stock_ledger import (
 class DirectLog(WrappedLog):
     """A log whose tries end as `ends` says, the next one first; all others work.
 
-    "lost" is stored and not heard of, "nothing" is not stored. `tries`, `appends`: how often it was asked,
+    `tries`, `appends`: how often it was asked,
     without a thread and in one.
     """
 
@@ -36,14 +36,7 @@ class DirectLog(WrappedLog):
 
     async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
         self.tries += 1
-        end = self.ends.pop(0) if self.ends else "works"
-        if end == "nothing":
-            return None
-        try:
-            positions = self.log.append(events, expect)
-        except LogConflict:
-            return None
-        return positions if end == "works" else None
+        return self.tried(self.ends.pop(0) if self.ends else "works", events, expect)
 
 
 def kinds(log: Log, stream: str) -> list[type]:

@@ -16,7 +16,7 @@ from domain.stock import Stock, StockAdjusted
 from orchestrator.batch import Batch, Draft
 from orchestrator.bookkeeper import Bookkeeper, Request
 from orchestrator.ledger import Done, Ledger, LedgerBroken
-from orchestrator.log import Log, LogConflict, Stored
+from orchestrator.log import Log, Stored
 from tests.orchestrator.stock_ledger import (
     LedgerOver,
     NewCause,
@@ -34,8 +34,7 @@ Put = asyncio.Task[Done]
 class HeldLog(WrappedLog):
     """A log whose tries wait until the test lets them go.
 
-    `ends`: how the next ones end then, all others work; "lost" is stored and not heard of, "nothing" is not
-    stored.
+    `ends`: how the next ones end then; all others work.
     """
 
     def __init__(self, log: Log) -> None:
@@ -51,11 +50,7 @@ class HeldLog(WrappedLog):
             go = asyncio.Event()
             self.held.put_nowait((events[0].originator_id, go))
             await go.wait()
-            end = self.ends.pop(0) if self.ends else "works"
-            positions = None if end == "nothing" else self.log.append(events, expect)
-            return positions if end == "works" else None
-        except LogConflict:
-            return None
+            return self.tried(self.ends.pop(0) if self.ends else "works", events, expect)
         finally:
             self._under_way = False
 
@@ -274,12 +269,7 @@ class RestlessLog(WrappedLog):
     async def try_append(self, events: Sequence[Stored], expect: Mapping[str, int]) -> Sequence[int] | None:
         for _ in range(self._chance.randrange(6)):
             await asyncio.sleep(0)
-        end = self._chance.choice(["works"] * 4 + ["lost", "nothing"])
-        try:
-            positions = None if end == "nothing" else self.log.append(events, expect)
-        except LogConflict:
-            return None
-        return positions if end == "works" else None
+        return self.tried(self._chance.choice(["works"] * 4 + ["lost", "nothing"]), events, expect)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -29,11 +29,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def names(wire_prefix: str) -> WireNames:
-    return WireNames(prefix=wire_prefix, max_bytes=16 * 2**20)
-
-
-@pytest.fixture
 async def client(nats_url: str, names: WireNames) -> AsyncIterator[Client]:
     client = await connect(nats_url)
     yield client

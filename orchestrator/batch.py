@@ -75,6 +75,12 @@ class Batch:
             self._write(written, cause, states)
         return made(Decided, (written, states, first, None))
 
+    def seen(self, names: Iterable[str]) -> Decided:
+        """What a request that only reads is answered: states as the requests before it leave them. Taken down
+        here, because the bookkeeper may forget them before anybody is answered."""
+        after, known = self.after, self.known
+        return Decided((), {name: (after.get(name) or known[name])[1] for name in names})
+
     def _write(self, written: Written, cause: Cause, states: dict[str, Any]) -> None:
         """All of it or, when an event can not be folded or encoded, none: a bug is its caller's alone."""
         before, known, folds = self.after, self.known, self._folds
@@ -107,12 +113,12 @@ class Batch:
 
 
 class Draft(NamedTuple):
-    """A batch that is decided and not committed: what came of each request, None where it only reads.
+    """A batch that is decided and not committed: what came of each request.
 
     `expect`: streams that it rests on and does not write, with their versions.
     """
 
-    decided: Sequence[Decided | None]
+    decided: Sequence[Decided]
     work: Batch
     expect: Mapping[str, int]
 

@@ -10,10 +10,10 @@ What must be read first, and what did not work at once, is for the ledger's thre
 """
 
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 from domain.recorded import Cause, Recorded, made
@@ -31,6 +31,9 @@ MAX_STATES: Final = 200_000
 MAX_BRIEF_STATES: Final = 40_000
 """Those among them that are soon done with. By the thousand a second they must not push the others out."""
 
+FORGOTTEN_AT_ONCE: Final = 2_000
+"""A dict that was emptied from its front is slow to say what is first in it now."""
+
 MAX_CONFLICTS: Final = 20
 """Decisions of one batch before its callers are told that the log is too busy."""
 
@@ -44,12 +47,13 @@ class Codec:
 
 
 class Request(NamedTuple):
-    """A command with its cause and the streams that its rule reads; or `streams` to read, without one."""
+    """A command, its cause, its rule and the streams this reads; or, without a rule, `streams` to read."""
 
     command: Any = None
     cause: Cause | None = None
-    streams: tuple[str, ...] = ()
+    rule: Rule | None = None
     reads: Sequence[str] = ()
+    streams: tuple[str, ...] = ()
 
 
 class Done(NamedTuple):
@@ -67,21 +71,13 @@ Answer = Done | States | Exception
 """To one request: what it did, what it wanted to read, or a refusal."""
 
 
-class _Plan(NamedTuple):
-    """A command, how it is decided, and the streams that this needs."""
-
-    rule: Rule
-    command: Any
-    cause: Cause
-    reads: Sequence[str]
-
-
 class Bookkeeper:
     def __init__(self, service: Service, log: PatientLog, codec: Codec) -> None:
         self.service = service
         self._log = log
         self._codec = codec
-        self._known: OrderedDict[str, Versioned] = OrderedDict()
+        # Those written last are at the end.
+        self._known: dict[str, Versioned] = {}
         self._folds = Folds(service)
         self._brief = frozenset(type(each.initial) for each in service.categories.values() if each.is_brief)
         self._brief_names: deque[str] = deque()
@@ -94,15 +90,15 @@ class Bookkeeper:
     def draft(self, requests: Sequence[Request], under_way: Draft | None = None) -> Draft | None:
         """Decides from memory alone. None when the log has to be read for it, or when this would rest on what
         a draft that is being committed writes."""
-        planned = self._planned(requests, guess=True)
-        if None in planned:
+        if any(request.rule is None for request in requests):
             return None
+        self._guess(requests)
         unsure = {} if under_way is None else under_way.work.after
-        for needed in (_reads(planned), self._read_then(planned)):
+        for needed in (_reads(requests), self._read_then(requests)):
             names = list(needed)
             if not self._knows(names) or not unsure.keys().isdisjoint(names):
                 return None
-        return self._decided(planned)
+        return self._decided(requests)
 
     async def try_commit(self, draft: Draft) -> Committed | None:
         """Commits it without a thread; None when that is not known to have worked: `commit` tells."""
@@ -126,59 +122,56 @@ class Bookkeeper:
         return Committed()
 
     def answers(self, requests: Sequence[Request], committed: Committed) -> Sequence[Answer]:
-        """To every request, in order, whatever happened to the log; once that is remembered."""
+        """To every request, in order, whatever happened to the log."""
         if committed.draft is None:
             return [Unavailable() for _ in requests]
-        known, positions = self._known, committed.positions
+        positions = committed.positions
         answers: list[Answer] = []
         for request, outcome in zip(requests, committed.draft.decided, strict=True):
-            if outcome is None:
-                answers.append({name: known[name][1] for name in request.streams})
-                continue
             written, states, first, refusal = outcome
-            last = positions[first + len(written) - 1] if written else None
-            answers.append(made(Done, (written, states, last)) if refusal is None else refusal)
+            if refusal is not None:
+                answers.append(refusal)
+            elif request.rule is None:
+                answers.append(states)
+            else:
+                last = positions[first + len(written) - 1] if written else None
+                answers.append(made(Done, (written, states, last)))
         return answers
 
     # deciding
 
     def _decide(self, requests: Sequence[Request], *, guess: bool) -> Draft:
         """`guess`: streams that a command usually begins are taken to be empty, unasked."""
-        planned = self._planned(requests, guess=guess)
+        if guess:
+            self._guess(requests)
         self._load(
-            _reads(planned),
+            _reads(requests),
             fresh=[name for request in requests if request.streams for name in request.streams],
         )
-        self._load(self._read_then(planned))
-        return self._decided(planned)
+        self._load(self._read_then(requests))
+        return self._decided(requests)
 
-    def _planned(self, requests: Sequence[Request], *, guess: bool) -> list[_Plan | None]:
-        return [self._plan(request, guess=guess) for request in requests]
-
-    def _decided(self, planned: Iterable[_Plan | None]) -> Draft:
+    def _decided(self, requests: Iterable[Request]) -> Draft:
         work = Batch(self._known, self._folds, self._codec.encode)
-        decided = [None if plan is None else _attempt(work, plan) for plan in planned]
+        decided = [_attempt(work, request) for request in requests]
         return Draft(decided, work, work.only_read())
 
-    def _plan(self, request: Request, *, guess: bool) -> _Plan | None:
-        """None for a request without a command."""
-        command, cause, _, reads = request
-        if cause is None:
-            return None
-        rule = self.service.rules[type(command)]
-        if guess and rule.begins is not begins_none:
-            # A wrong guess is found by the commit, like every other, and is not made twice in one batch.
-            for name in rule.begins(command):
-                if name not in self._known:
-                    self._known[name] = (0, self.service.initial(name))
-        return made(_Plan, (rule, command, cause, reads))
+    def _guess(self, requests: Iterable[Request]) -> None:
+        """A wrong guess is found by the commit, like every other, and is not made twice in one batch."""
+        known = self._known
+        for request in requests:
+            rule = request.rule
+            if rule is not None and rule.begins is not begins_none:
+                for name in rule.begins(request.command):
+                    if name not in known:
+                        known[name] = (0, self.service.initial(name))
 
-    def _read_then(self, planned: Iterable[_Plan | None]) -> Iterator[str]:
+    def _read_then(self, requests: Iterable[Request]) -> Iterator[str]:
         """What rules ask for once they have seen the first streams."""
         states = _StatesOf(self._known)
-        for plan in planned:
-            if plan is not None and plan.rule.reads_then is not reads_no_more:
-                yield from plan.rule.reads_then(plan.command, states)
+        for request in requests:
+            if request.rule is not None and request.rule.reads_then is not reads_no_more:
+                yield from request.rule.reads_then(request.command, states)
 
     def _knows(self, names: Iterable[str]) -> bool:
         return all(map(self._known.__contains__, names))
@@ -236,27 +229,25 @@ class Bookkeeper:
     # remembering
 
     def remember(self, committed: Committed) -> None:
-        """What a batch left. The brief ones have their own way out; the others are those written last.
-
-        Room is made first, so what this batch has read is there until its callers are told.
-        """
+        """What a batch left. The brief ones have their own way out."""
         self._forget_the_oldest()
         if committed.draft is None:
             return
         known, brief, brief_names = self._known, self._brief, self._brief_names
         for name, after in committed.draft.work.after.items():
-            known[name] = after
             if type(after[1]) in brief:
                 brief_names.append(name)
             else:
-                known.move_to_end(name)
+                known.pop(name, None)
+            known[name] = after
 
     def _forget_the_oldest(self) -> None:
         known = self._known
         while len(self._brief_names) > MAX_BRIEF_STATES:
             known.pop(self._brief_names.popleft(), None)
         while len(known) > MAX_STATES:
-            known.popitem(last=False)
+            for name in list(islice(known, FORGOTTEN_AT_ONCE)):
+                del known[name]
 
 
 class _StatesOf(Mapping[str, Any]):
@@ -275,14 +266,16 @@ class _StatesOf(Mapping[str, Any]):
         return len(self._known)
 
 
-def _reads(planned: Iterable[_Plan | None]) -> Iterator[str]:
+def _reads(requests: Iterable[Request]) -> Iterator[str]:
     """What rules ask for at first."""
-    return chain.from_iterable([plan.reads for plan in planned if plan is not None])
+    return chain.from_iterable([request.reads for request in requests])
 
 
-def _attempt(work: Batch, plan: _Plan) -> Decided:
+def _attempt(work: Batch, request: Request) -> Decided:
     """A bug in deciding one command is that caller's alone."""
-    rule, command, cause, reads = plan
+    command, cause, rule, reads, streams = request
+    if rule is None or cause is None:
+        return work.seen(streams)
     try:
         return work.decide(rule, command, cause, reads)
     except Exception as error:

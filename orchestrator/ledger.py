@@ -142,7 +142,7 @@ class Ledger:
         assert rule is not None, f"{self.service.log} has no rule for {type(command)}"
         command_id, caller, correlation, at = cause
         own = made(Cause, (f"{command_id}~{self.writer}", caller, correlation, at))
-        return made(Request, (command, own, (), rule.reads(command)))
+        return made(Request, (command, own, rule, rule.reads(command), ()))
 
     async def _put(self, requests: Sequence[Request]) -> Sequence[Answer]:
         if self._closing:

@@ -339,6 +339,22 @@ async def test_sales_do_not_push_the_stocks_they_took_out_of_memory(
     assert await on_hand(ledger) == 11
 
 
+async def test_what_is_forgotten_while_it_is_read_is_answered(
+    open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load every batch forgets hundreds of orders, and somebody asks for one of them just then."""
+    monkeypatch.setattr("orchestrator.bookkeeper.MAX_BRIEF_STATES", 3)
+    ledger = ledger_over(open_log())
+    await ledger.submit(set_to(1, 20), new_cause())
+    for order in range(1, 6):
+        await sell(ledger, one_of(order), new_cause())
+    oldest = "sale-2"
+    assert ledger.peek(oldest) is not None
+
+    assert (await ledger.read(oldest))[oldest].status is SaleStatus.SOLD
+    assert ledger.peek(oldest) is None, "it was not forgotten meanwhile, so this shows nothing"
+
+
 # too busy, or away
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
@@ -12,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 
 from adapters.error_text import first_line
+from adapters.postgres_arrays import BinaryArray, bigint_array, bytea_array, text_array
 from adapters.postgres_prompt import PromptConnection
 from adapters.postgres_recorder import LogRecorder
 from orchestrator.log import LogConflict, LogUnavailable, Since, Stored
@@ -114,8 +114,9 @@ class PostgresLog:
         self.recorder.datastore.close()
 
 
-def _columns(events: Sequence[Stored]) -> list[list[Any]]:
-    return [list(column) for column in zip(*events, strict=True)]
+def _columns(events: Sequence[Stored]) -> Sequence[BinaryArray]:
+    streams, versions, topics, states = zip(*events, strict=True)
+    return text_array(streams), bigint_array(versions), text_array(topics), bytea_array(states)
 
 
 async def _open_cursor(dsn: str) -> AsyncCursor[TupleRow]:

@@ -74,8 +74,8 @@ class ArrayRecorder(PostgresApplicationRecorder):
             return []
         return self.insert_columns(_columns(stored_events), kwargs.get("expect", {}))
 
-    def insert_columns(self, columns: Sequence[Sequence[Any]], expect: Mapping[str, int]) -> Sequence[int]:
-        """The same of columns: streams, versions, topics, states."""
+    def insert_columns(self, columns: Sequence[Any], expect: Mapping[str, int]) -> Sequence[int]:
+        """The same of columns, as arrays of any kind: streams, versions, topics, states."""
         with self.datastore.get_connection() as conn:
             try:
                 return self._append(conn, columns, expect)
@@ -83,7 +83,7 @@ class ArrayRecorder(PostgresApplicationRecorder):
                 raise StreamMovedOn(str(error)) from error
 
     def _append(
-        self, conn: Connection[DictRow], columns: Sequence[Sequence[Any]], expect: Mapping[str, int]
+        self, conn: Connection[DictRow], columns: Sequence[Any], expect: Mapping[str, int]
     ) -> Sequence[int]:
         """One round trip, four with `expect`: what is checked must be seen after the lock was taken.
 
@@ -98,7 +98,7 @@ class ArrayRecorder(PostgresApplicationRecorder):
                 return [row[0] for row in cursor.execute(self._insert, columns, prepare=True)]
 
     async def append_over(
-        self, cursor: AsyncCursor[TupleRow], columns: Sequence[Sequence[Any]], expect: Mapping[str, int]
+        self, cursor: AsyncCursor[TupleRow], columns: Sequence[Any], expect: Mapping[str, int]
     ) -> Sequence[int]:
         """`insert_columns` over a connection of the event loop, in autocommit.
 

@@ -23,6 +23,7 @@ from orchestrator.ledger import Done, Ledger
 from orchestrator.offers import Offers
 from orchestrator.outcomes import Outcomes, Waiter
 from orchestrator.shortages import Shortages
+from orchestrator.start import Start
 
 MAX_TRIES: Final = 5
 """Starts of one order while its cart keeps changing."""
@@ -31,9 +32,6 @@ NOTED: Final = ".undecided"
 """Ends the id of the command that notes a 202: another one than the order's, in the same key's stream."""
 
 UNDECIDED: Final = frozenset({Step.NEW, Step.SELLING})
-
-LOOK_INTO_LOG_EVERY_S: Final = 1.0
-"""The fallback of a wait that nobody ends: the news was lost, or another process died with it."""
 
 
 class Placing(NamedTuple):
@@ -94,23 +92,24 @@ class Checkout:
         """
         for attempt in range(MAX_TRIES):
             order_id, begun_at = self._terms.new_order_id(), asyncio.get_running_loop().time()
-            waiter = self._outcomes.wait_for(order_id)
+            start = Start(order_id, self._outcomes, wait_s)
             try:
                 offers, levels = await self._evidence(user_id, fresh=attempt > 0)
                 command = StartOrder(order_id, user_id, offers, contact_for(order_id), *self._times(), levels)
                 own = Cause(cause.command_id, cause.caller, order_id, cause.at)
-                done = await self._orders.submit(command if use is None else Keyed(command, use), own)
+                self._orders.begin(command if use is None else Keyed(command, use), own, start)
+                done = await start.done_and_decided()
                 if use is not None and not done.written:
                     return await self._replayed(done, use, cause, wait_s)
                 saga: Saga = done.states[streams.saga(order_id)]
                 placing = Placing(order_id, saga, NONE, False, done.position)
-                placing = await self._wait(placing, waiter, wait_s)
+                placing = await self._wait(placing, start.waiter, start.ends_at)
                 self._shortages.note(placing.saga.short, begun_at)
                 return placing if use is None else await self._answered(placing, use, cause)
             except (CartChanged, IdTaken):
                 continue
             finally:
-                self._outcomes.drop(order_id, waiter)
+                start.drop()
         raise CartChanged
 
     async def outcome(self, order_id: str, wait_s: float = 0.0) -> Placing | None:
@@ -119,7 +118,8 @@ class Checkout:
         try:
             placing = await self._look(order_id, replayed=True)
             if placing.saga.step is Step.SELLING and wait_s > 0:
-                placing = await self._wait(placing, waiter, wait_s)
+                self._outcomes.look_within(waiter, wait_s)
+                placing = await self._wait(placing, waiter, asyncio.get_running_loop().time() + wait_s)
         finally:
             self._outcomes.drop(order_id, waiter)
         return None if placing.saga == NEW else placing
@@ -165,24 +165,22 @@ class Checkout:
             undecided = key.undecided
         return placing._replace(undecided=True) if undecided else placing
 
-    async def _wait(self, placing: Placing, waiter: Waiter, wait_s: float) -> Placing:
-        """Ends with the outcome, or with the order undecided when the time is up."""
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + wait_s
+    async def _wait(self, placing: Placing, waiter: Waiter, ends_at: float) -> Placing:
+        """Ends with the outcome, or with the order undecided at `ends_at`. `waiter`: will be woken."""
         try:
             while placing.saga.step is Step.SELLING:
-                left_s = ends_at - clock()
-                self._outcomes.end_within(waiter, max(0.0, min(left_s, LOOK_INTO_LOG_EVERY_S)))
                 position = await waiter
                 decided = None if position is None else self._decided(placing, position)
                 if decided is not None:
                     return decided
                 seen = await self._look(placing.order_id, replayed=placing.replayed)
                 placing = seen._replace(position=position or placing.position)
-                if left_s <= LOOK_INTO_LOG_EVERY_S:
+                left_s = ends_at - asyncio.get_running_loop().time()
+                if left_s <= 0:
                     break
                 self._outcomes.drop(placing.order_id, waiter)
                 waiter = self._outcomes.wait_for(placing.order_id)
+                self._outcomes.look_within(waiter, left_s)
         finally:
             self._outcomes.drop(placing.order_id, waiter)
         return placing

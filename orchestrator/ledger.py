@@ -22,7 +22,7 @@ from domain.refusals import Overloaded, Unavailable
 from domain.service import Service, States
 from orchestrator.batch import Committed, Draft
 from orchestrator.bookkeeper import Answer, Bookkeeper, Codec, Done, Request
-from orchestrator.ledger_queue import Caller, Queue, Taken
+from orchestrator.ledger_queue import Answers, Caller, Queue, Taken
 from orchestrator.log import Log, LogUnavailable
 from orchestrator.patient_log import PatientLog
 
@@ -90,6 +90,10 @@ class Ledger:
         assert isinstance(answer, Done)
         return answer
 
+    def begin(self, command: Any, cause: Cause, answers: Answers) -> None:
+        """The same for who does not wait for it here: `answers` is told. Raises Overloaded, Unavailable."""
+        self._enter((self._request(command, cause),), answers)
+
     async def submit_all(self, commands: Iterable[tuple[Any, Cause]]) -> Sequence[Done | Exception]:
         """The same of many, each for itself: what it did, or why not. Raises Overloaded, Unavailable for all.
 
@@ -145,15 +149,18 @@ class Ledger:
         return made(Request, (command, own, rule, rule.reads(command), ()))
 
     async def _put(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        answers: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        self._enter(requests, answers)
+        return await answers
+
+    def _enter(self, requests: Sequence[Request], answers: Answers) -> None:
         if self._closing:
             raise Unavailable
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"ledger-{self.service.log}")
         if self._queue.waiting >= self._max_waiting:
             raise Overloaded
-        answers: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
         self._queue.put(Caller(requests, answers))
-        return await answers
 
     # batch after batch
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from orchestrator.batch import Committed, Draft
 from orchestrator.bookkeeper import Answer, Request
@@ -18,11 +18,19 @@ MAX_STREAMS: Final = 5_000
 ones, and whoever waits behind fifty of them must not wait for all."""
 
 
+class Answers(Protocol):
+    """Where a caller's answers go: a future does, and whatever has these of its methods."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Sequence[Answer], /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class Caller(NamedTuple):
     """What one caller wants done together, and where its answers go."""
 
     requests: Sequence[Request]
-    answers: asyncio.Future[Sequence[Answer]]
+    answers: Answers
 
     def fail(self, error: type[Exception]) -> None:
         """Unless it has been answered, or went away."""

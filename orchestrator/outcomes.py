@@ -14,6 +14,9 @@ DECISIVE: Final[frozenset[type[Any]]] = frozenset(
 )
 """Events that end the wait of whoever placed the order. They stand in streams of sagas only."""
 
+LOOK_INTO_LOG_EVERY_S: Final = 1.0
+"""The fallback of a wait that nobody ends: the news was lost, or another process died with it."""
+
 TICK_S: Final = 0.02
 """How late a wait that nobody ends may end."""
 
@@ -38,13 +41,14 @@ class Outcomes:
         self._waiters.setdefault(order_id, []).append(waiter)
         return waiter
 
-    def end_within(self, waiter: Waiter, seconds: float) -> None:
-        """Wakes it with None then, unless it has been woken; in 0 seconds is at once."""
+    def look_within(self, waiter: Waiter, seconds: float) -> None:
+        """Wakes it with None then, or earlier to look into the log; in 0 seconds is at once."""
         loop = asyncio.get_running_loop()
         if seconds <= 0:
             loop.call_soon(_wake, waiter)
             return
-        self._until.setdefault(int((loop.time() + seconds) / TICK_S) + 1, []).append(waiter)
+        look_at = loop.time() + min(seconds, LOOK_INTO_LOG_EVERY_S)
+        self._until.setdefault(int(look_at / TICK_S) + 1, []).append(waiter)
         if self._clock is None:
             self._clock = loop.call_later(TICK_S, self._tick, loop)
 

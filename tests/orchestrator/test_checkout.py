@@ -18,11 +18,11 @@ from domain.saga import CancelOrder, OrderStarted, StartOrder, Step
 from domain.saga_acts import CompensateSaga
 from domain.services import GOODS, INVENTORY, ORDER
 from domain.stock import SetInv
-from orchestrator.checkout import LOOK_INTO_LOG_EVERY_S, Checkout, CheckoutTerms, Placing
+from orchestrator.checkout import Checkout, CheckoutTerms, Placing
 from orchestrator.ledger import Ledger
 from orchestrator.log import Log, RecorderLog
 from orchestrator.messages import Reply, SellRefusedReply, SoldReply
-from orchestrator.outcomes import Outcomes
+from orchestrator.outcomes import LOOK_INTO_LOG_EVERY_S, Outcomes
 from orchestrator.saga_runner import ReplyDesk, Timing
 
 LedgerOver = Callable[..., Ledger]

@@ -59,14 +59,15 @@ async def test_it_is_waited_for_as_long_as_nobody_waits() -> None:
 
 
 async def test_all_who_wait_can_be_refused() -> None:
-    waiting, answered = caller("a"), caller("b")
-    answered.answers.set_result(())
-    queue = await queue_of(waiting, answered)
+    loop = asyncio.get_running_loop()
+    waits, heard = loop.create_future(), loop.create_future()
+    heard.set_result(())
+    queue = await queue_of(Caller([Request(command="a")], waits), Caller([Request(command="b")], heard))
 
     queue.fail(Unavailable)
 
-    assert isinstance(waiting.answers.exception(), Unavailable)
-    assert answered.answers.result() == ()
+    assert isinstance(waits.exception(), Unavailable)
+    assert heard.result() == ()
     assert queue.waiting == 0
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.wait(), 0.01)

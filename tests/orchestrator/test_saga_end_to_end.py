@@ -456,7 +456,7 @@ async def test_an_order_whose_news_was_lost_is_found_in_the_log(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when another process decided it and its announcement was lost."""
-    monkeypatch.setattr("orchestrator.checkout.LOOK_INTO_LOG_EVERY_S", 0.1)
+    monkeypatch.setattr("orchestrator.outcomes.LOOK_INTO_LOG_EVERY_S", 0.1)
     monkeypatch.setattr(shop.checkout, "_outcomes", Outcomes())
     await shop.stocked(1, 10)
     placed = await shop.placing({1: 4})

@@ -40,11 +40,12 @@ class Contender:
 
 CONTENDERS: Final = (
     Contender(LIMIT, "limit"),
-    Contender(ENGINE, "engine", ("inventory", "watchlist"), 1_000, SHAPES),
+    Contender(ENGINE, "engine", ("inventory", "watchlist"), 2_000, SHAPES),
     Contender("engine, 32 clients", "engine"),
     Contender(SUSTAINED, "engine", ("inventory", "projector"), 1_000, ("spread",), is_long=True),
     Contender(FASTAPI, "peers.fastapi_sql"),
     Contender(HTTP, "http_orders"),
+    Contender("http, 256 clients", "http_orders", clients=256, shapes=("spread",)),
     Contender(EVENTSOURCING, "peers.eventsourcing_order"),
     Contender(DBOS, "peers.dbos_order"),
 )

@@ -251,6 +251,7 @@ async def test_a_second_order_of_the_same_cart_is_refused_and_the_first_is_named
         await counter.place()
     assert refusal.value.facts == {"order_id": "100"}
     assert counter.started == ["100"]
+    assert counter.outcomes._waiters == {}, "nobody is waited for in vain"
 
 
 async def test_ten_starts_of_one_cart_at_once_give_one_order(counter: Counter) -> None:
@@ -400,3 +401,14 @@ async def test_a_refused_start_does_not_use_its_key(counter: Counter) -> None:
 
 async def test_an_order_nobody_started_has_no_outcome(counter: Counter) -> None:
     assert await counter.checkout.outcome("99", wait_s=5.0) is None
+
+
+async def test_whoever_awaits_an_unanswered_order_is_told_when_the_time_is_up(counter: Counter) -> None:
+    counter.answer = None
+    started = await counter.place(wait_s=0.0)
+
+    async with asyncio.timeout(2):
+        awaited = await counter.checkout.outcome(started.order_id, wait_s=0.05)
+
+    assert awaited is not None
+    assert awaited.saga.step is Step.SELLING

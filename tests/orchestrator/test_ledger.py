@@ -312,6 +312,19 @@ async def test_a_read_is_as_fresh_as_the_log(
         assert await on_hand(reader) == level
 
 
+async def test_a_read_shows_what_was_asked_for_before_it_and_nothing_later(
+    open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause
+) -> None:
+    ledger = ledger_over(open_log())
+    _, seen, _ = await asyncio.gather(
+        ledger.submit(set_to(1, 5), new_cause()),
+        ledger.read("stock-1"),
+        ledger.submit(set_to(1, 9), new_cause()),
+    )
+    assert seen["stock-1"] == Stock(5, 1)
+    assert ledger.commits == 1, "they were not one batch, so this shows nothing"
+
+
 async def test_a_small_cache_costs_queries_but_changes_no_answer(
     open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,18 @@ async def test_so_does_a_refusal(outcomes: Outcomes, error: Refusal) -> None:
         await asyncio.wait_for(waiting, SOON_S)
 
 
+async def test_a_refusal_is_heard_also_by_who_was_woken_before(outcomes: Outcomes) -> None:
+    start = Start(ORDER, outcomes, 30.0)
+    waiting = await begun(start.done_and_decided())
+    outcomes.wake(ORDER)
+    await asyncio.sleep(0)
+
+    start.set_exception(Unavailable())
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(waiting, SOON_S)
+
+
 async def test_so_does_a_ledger_that_cannot_answer(outcomes: Outcomes) -> None:
     start = Start(ORDER, outcomes, 30.0)
     waiting = await begun(start.done_and_decided())
@@ -105,6 +117,19 @@ async def test_its_time_begins_with_the_answer(outcomes: Outcomes) -> None:
     await asyncio.wait_for(waiting, 10 * SOON_S)
     assert await start.waiter is None
     assert start.ends_at <= asyncio.get_running_loop().time()
+
+
+async def test_long_waits_are_interrupted_for_a_look_into_the_log(
+    outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.outcomes.LOOK_INTO_LOG_EVERY_S", SOON_S)
+    start = Start(ORDER, outcomes, 30.0)
+    waiting = await begun(start.done_and_decided())
+
+    start.set_result([recorded(Step.SELLING)])
+
+    await asyncio.wait_for(waiting, 10 * SOON_S)
+    assert start.ends_at > asyncio.get_running_loop().time() + 20
 
 
 @pytest.mark.parametrize("woken", [False, True], ids=["before any news", "before the answer"])

@@ -337,6 +337,20 @@ async def test_a_small_cache_costs_queries_but_changes_no_answer(
     assert [await on_hand(ledger, n) for n in range(1, 21)] == [0] * 20
 
 
+async def test_what_was_written_last_is_kept_longest(
+    open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.bookkeeper.MAX_STATES", 3)
+    monkeypatch.setattr("orchestrator.bookkeeper.FORGOTTEN_AT_ONCE", 1)
+    ledger = ledger_over(open_log())
+    for goods_id in (1, 2, 3, 1, 4, 5):
+        await ledger.submit(set_to(goods_id, 10), new_cause())
+        await ledger.submit(adjust(goods_id, 1), new_cause())
+
+    forgotten = [n for n in range(1, 6) if ledger.peek(f"stock-{n}") is None]
+    assert forgotten == [2, 3], "not 1, which was written once more"
+
+
 async def test_sales_do_not_push_the_stocks_they_took_out_of_memory(
     open_log: OpenLog, ledger_over: LedgerOver, new_cause: NewCause, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ bench: install ## orders a second over HTTP on a fresh shop; not part of the tes
 	@$(BIN)/tillroll bench http $(ARGS)
 
 bench-engine: install ## the saga without HTTP; SHAPE=spread, hot, retail or sold-out
-	@$(BIN)/tillroll bench engine --shape $(or $(SHAPE),spread) --clients 1000 --role inventory --role watchlist $(ARGS)
+	@$(BIN)/tillroll bench engine --shape $(or $(SHAPE),spread) --clients 2000 --role inventory --role watchlist $(ARGS)
 
 bench-rebuild: install ## rebuilding all read models of EVENTS=1000000, beside what reading and copying them costs
 	@$(BIN)/python -m benchmarks.rebuild --events $(or $(EVENTS),1000000) $(ARGS)

@@ -103,12 +103,13 @@ class Engine:
             await self._fill(pairs[some.start : some.stop])
             await asyncio.gather(*(self._place_one([]) for _ in some))
 
-    async def carts_for(self, seconds: float) -> int:
-        """Twice as many as a trial shows to be ordered in that time."""
-        await self.fill_carts(self._shape.trial)
+    async def carts_for(self, seconds: float, clients: int) -> int:
+        """Twice as many as a trial shows to be ordered in that time; fewer at once would be slower."""
+        trial = max(self._shape.trial, clients)
+        await self.fill_carts(trial)
         begun = time.perf_counter()
-        await asyncio.gather(*(self._place_one([]) for _ in range(self._shape.trial)))
-        return int(2 * seconds * self._shape.trial / (time.perf_counter() - begun))
+        await asyncio.gather(*(self._place_one([]) for _ in range(trial)))
+        return int(2 * seconds * trial / (time.perf_counter() - begun)) + clients
 
     async def place(self, clients: int, seconds: float) -> tuple[list[float], float]:
         """Milliseconds of each order, and how many seconds all of it took."""
@@ -163,7 +164,7 @@ async def engine_round(settings: Settings, asked: EngineAsked, shape: Shape) -> 
         await engine.stock_up()
         await engine.warm_up()
         assert not engine.refused, f"{len(engine.refused)} orders of the warm-up refused"
-        await engine.fill_carts(asked.carts or await engine.carts_for(asked.seconds))
+        await engine.fill_carts(asked.carts or await engine.carts_for(asked.seconds, asked.clients))
         await asyncio.to_thread(settle, dsn, EVERYBODY if asked.projects else WATCHDOG)
         warm = len(engine.placed)
         measured = await _measured(engine, dsn, asked)

@@ -71,7 +71,7 @@ async def engine_round(settings: Settings, asked: Asked) -> Round:
     baskets = Baskets(asked)
     async with open_engine(settings, (), baskets.shape()) as engine:
         await _warm_up(engine, len(baskets.wide))
-        await engine.fill_carts(await engine.carts_for(asked.seconds))
+        await engine.fill_carts(await engine.carts_for(asked.seconds, asked.clients))
         await asyncio.to_thread(settle, dsn, WATCHDOG)
         gc.collect()
         measured = await _measured(engine, dsn, asked)

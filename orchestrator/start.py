@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from domain import streams
-from domain.saga import Step
+from domain.saga import Saga, Step
 from orchestrator.bookkeeper import Answer, Done
 from orchestrator.outcomes import Outcomes
 
@@ -56,26 +56,24 @@ class Start:
 
     def set_result(self, answers: Sequence[Answer], /) -> None:
         (answer,) = answers
-        if isinstance(answer, Done) and self._goes_on(answer):
-            self._answer = answer
-            self.ends_at = asyncio.get_running_loop().time() + self._wait_s
-            self._outcomes.look_within(self.waiter, self._wait_s)
-            self._tell()
-        else:
-            self._end(answer)
+        self._hear(answer)
 
     def set_exception(self, error: Exception, /) -> None:
-        self._end(error)
+        self._hear(error)
 
-    def _goes_on(self, done: Done) -> bool:
-        return bool(done.written) and done.states[streams.saga(self._order_id)].step is Step.SELLING
-
-    def _end(self, answer: Answer) -> None:
+    def _hear(self, answer: Answer) -> None:
         self._answer = answer
-        if not self.waiter.done():
+        if self._goes_on(answer):
+            self.ends_at = asyncio.get_running_loop().time() + self._wait_s
+            self._outcomes.look_within(self.waiter, self._wait_s)
+        elif not self.waiter.done():
             self.waiter.set_result(None)
-        self._tell()
-
-    def _tell(self) -> None:
         if self._told is not None:
             self._told.set_result(None)
+
+    def _goes_on(self, answer: Answer) -> bool:
+        """Whether an outcome is to come."""
+        if not isinstance(answer, Done) or not answer.written:
+            return False
+        saga: Saga = answer.states[streams.saga(self._order_id)]
+        return saga.step is Step.SELLING

@@ -70,21 +70,13 @@ async def test_so_does_a_refusal(outcomes: Outcomes, error: Refusal) -> None:
         await asyncio.wait_for(waiting, SOON_S)
 
 
-async def test_a_refusal_is_heard_also_by_who_was_woken_before(outcomes: Outcomes) -> None:
+@pytest.mark.parametrize("woken", [False, True], ids=["who waits", "who was woken before"])
+async def test_a_ledger_that_cannot_answer_is_heard(outcomes: Outcomes, woken: bool) -> None:
     start = Start(ORDER, outcomes, 30.0)
     waiting = await begun(start.done_and_decided())
-    outcomes.wake(ORDER)
-    await asyncio.sleep(0)
-
-    start.set_exception(Unavailable())
-
-    with pytest.raises(Unavailable):
-        await asyncio.wait_for(waiting, SOON_S)
-
-
-async def test_so_does_a_ledger_that_cannot_answer(outcomes: Outcomes) -> None:
-    start = Start(ORDER, outcomes, 30.0)
-    waiting = await begun(start.done_and_decided())
+    if woken:
+        outcomes.wake(ORDER)
+        await asyncio.sleep(0)
 
     start.set_exception(Unavailable())
 
